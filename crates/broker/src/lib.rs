@@ -1,0 +1,1 @@
+//! Embedded development broker that speaks the Kafka protocol, in memory or in a directory.

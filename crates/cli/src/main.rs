@@ -1,0 +1,3 @@
+//! The kanat command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Async Kafka client: connections, metadata, partition client, consumer, producer, admin.

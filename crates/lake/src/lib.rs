@@ -1,0 +1,1 @@
+//! Schema inference, JSON to Arrow, Parquet tables; knows nothing of Kafka.

@@ -1,0 +1,1 @@
+//! Kafka wire format without I/O: frames, versions, record batches, compression.
