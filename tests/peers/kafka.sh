@@ -128,6 +128,7 @@ end_node() { # DIR NODE SIGNAL
 start_cluster() { # DIR NODES PARENT SETTING...
   local dir=$1 nodes=$2 parent=$3 ports voters='' servers='' node setting
   shift 3
+  [ -z "$(ls -A "$dir")" ] || fail "'$dir' is not empty: a cluster starts in a folder of its own"
   [ -f "$KAFKA_LIBS/kafka_2.13-$KAFKA_VERSION.jar" ] || fail "no Kafka in $KAFKA_LIBS: run tests/peers/fetch.sh first"
   read -ra ports <<<"$(free_ports $((2 * nodes)))"
   for ((node = 1; node <= nodes; node++)); do

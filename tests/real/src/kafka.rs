@@ -1,0 +1,143 @@
+//! Apache Kafka clusters, one and three nodes, and topics filled by Kafka's own producer.
+
+use std::ffi::OsStr;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use kanat_bench::Shape;
+use tempfile::TempDir;
+
+use crate::program::{peers_dir, run, run_with_input};
+
+/// A running cluster on 127.0.0.1. Stops when dropped, and by itself when the test process ends in any other way.
+#[derive(Debug)]
+pub struct Kafka {
+    dir: TempDir,
+    bootstrap: String,
+}
+
+/// What a topic is filled with: `count` records of a shape, round-robin over the partitions.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The shape of the records; their `id`, where they have one, is the record number.
+    pub shape: Shape,
+    /// How many records.
+    pub count: u64,
+    /// How many partitions the topic is created with.
+    pub partitions: u32,
+    /// Further options of `tests/peers/java/Load.java`: codec, transactions, compaction.
+    pub options: Vec<&'static str>,
+}
+
+impl Kafka {
+    /// Starts a cluster of one or three nodes.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what the script said.
+    pub fn start(nodes: u32) -> Kafka {
+        let dir = tempfile::Builder::new().prefix("kanat-kafka-").tempdir().expect("a temporary folder");
+        let bootstrap = run(script("kafka.sh")
+            .args([OsStr::new("start"), dir.path().join("cluster").as_os_str()])
+            .args(["--nodes", &nodes.to_string(), "--parent", &std::process::id().to_string()]));
+        Kafka { dir, bootstrap: bootstrap.trim().to_owned() }
+    }
+
+    /// The one-node cluster that the tests of a process share.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(|| Kafka::start(1))
+    }
+
+    /// `host:port` of every node, separated by commas.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Creates `topic` and fills it.
+    ///
+    /// # Panics
+    /// When Kafka's producer reports an error.
+    pub fn load(&self, topic: &str, contents: &Contents) {
+        self.produce(topic, contents, &[]);
+    }
+
+    /// Adds records to a topic that exists.
+    ///
+    /// # Panics
+    /// When Kafka's producer reports an error.
+    pub fn append(&self, topic: &str, contents: &Contents) {
+        self.produce(topic, contents, &["--existing"]);
+    }
+
+    fn produce(&self, topic: &str, contents: &Contents, options: &[&str]) {
+        let mut command = script("java.sh");
+        command.args(["Load", &self.bootstrap, topic, &contents.partitions.to_string()]);
+        command.args(&contents.options).args(options);
+        let sent = run_with_input(&mut command, |input| {
+            let mut input = BufWriter::with_capacity(1 << 18, input);
+            let mut line = Vec::new();
+            for number in 0..contents.count {
+                line.clear();
+                contents.shape.write(1, number, &mut line);
+                line.push(b'\n');
+                input.write_all(&line)?;
+            }
+            input.flush()
+        });
+        assert_eq!(sent.trim(), contents.count.to_string(), "records sent to topic {topic}");
+    }
+
+    /// A file with the line "partition offset" for every record that Kafka's own consumer sees in `topic`.
+    ///
+    /// # Panics
+    /// When the topic cannot be read.
+    pub fn offsets_file(&self, topic: &str) -> PathBuf {
+        let path = self.dir.path().join(format!("{topic}.offsets"));
+        std::fs::write(&path, self.java("Offsets", &[topic])).expect("the temporary folder takes a file");
+        path
+    }
+
+    /// Runs a program of `tests/peers/java`, which gets the bootstrap servers as its first argument.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn java(&self, class: &str, arguments: &[&str]) -> String {
+        run(script("java.sh").args([class, &self.bootstrap]).args(arguments))
+    }
+
+    /// Ends a node with SIGKILL. Nodes count from 1.
+    ///
+    /// # Panics
+    /// When the script fails.
+    pub fn kill_node(&self, node: u32) {
+        self.control("kill-node", node);
+    }
+
+    /// Starts a node that was killed or stopped, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_node(&self, node: u32) {
+        self.control("start-node", node);
+    }
+
+    fn control(&self, verb: &str, node: u32) {
+        run(script("kafka.sh").arg(verb).arg(self.dir.path().join("cluster")).arg(node.to_string()));
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        // Errors are left to the watcher that kafka.sh has put beside the cluster.
+        let _ = script("kafka.sh").arg("stop").arg(self.dir.path().join("cluster")).output();
+    }
+}
+
+fn script(name: &str) -> Command {
+    Command::new(peers_dir().join(name))
+}

@@ -1,0 +1,6 @@
+//! `kanat` against peers that others wrote: Apache Kafka holds the records, its Java clients write and read them, DuckDB judges
+//! the tables.
+
+mod cluster;
+mod kill;
+mod sync;

@@ -1,0 +1,124 @@
+//! Whole topics into tables: every record that Kafka's own consumer sees is a row, once.
+
+use kanat_bench::Shape;
+use kanat_tests::{Contents, Job, Kafka, Layout, Table};
+
+const FILE_SIZE_MB: f64 = 512.0;
+
+fn contents(count: u64, partitions: u32, options: &[&'static str]) -> Contents {
+    Contents { shape: Shape::Flat10, count, partitions, options: options.to_vec() }
+}
+
+/// Loads a topic and syncs it once.
+fn synced(topic: &str, contents: &Contents, layout: Layout) -> Table {
+    let kafka = Kafka::shared();
+    kafka.load(topic, contents);
+    let job = Job::new(kafka, topic, layout, FILE_SIZE_MB);
+    job.sync();
+    let table = job.table();
+    table.assert_holds(&kafka.offsets_file(topic), &[]);
+    table
+}
+
+/// The sum of a column over the records that were produced, to compare with the table's.
+fn sum_of_numbers(count: u64) -> u64 {
+    count * (count - 1) / 2
+}
+
+#[test]
+fn four_partitions_normalized() {
+    let contents = contents(200_000, 4, &["--codec", "zstd"]);
+    let table = synced("sync-four", &contents, Layout::Normalized);
+    table.assert_ids(200_000);
+    // Line i went to partition i mod 4 at offset i div 4 with the time 1700000000000 + i.
+    let wrong = "id != _kafka_offset * 4 + _kafka_partition
+        OR _kafka_timestamp != make_timestamptz((1700000000000 + id) * 1000)
+        OR _cdc_timestamp != _kafka_timestamp
+        OR _op_type != 'c'
+        OR _olake_id != md5(_kafka_offset || '|' || _kafka_partition || '|')
+        OR city IS NULL OR created_at IS NULL OR amount IS NULL";
+    assert!(
+        table.query(&format!("SELECT * FROM t WHERE {wrong} LIMIT 3")).is_empty(),
+        "rows differ from their records"
+    );
+    let schema = table.query("SELECT column_name, column_type FROM (DESCRIBE t) ORDER BY 1");
+    let types: Vec<String> = schema
+        .iter()
+        .map(|column| {
+            format!("{} {}", column["column_name"].as_str().unwrap(), column["column_type"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(types, COLUMNS_OF_FLAT10);
+}
+
+const COLUMNS_OF_FLAT10: [&str; 18] = [
+    "_cdc_timestamp TIMESTAMP WITH TIME ZONE",
+    "_kafka_key VARCHAR",
+    "_kafka_offset BIGINT",
+    "_kafka_partition INTEGER",
+    "_kafka_timestamp TIMESTAMP WITH TIME ZONE",
+    "_olake_id VARCHAR",
+    "_olake_timestamp TIMESTAMP WITH TIME ZONE",
+    "_op_type VARCHAR",
+    "active BOOLEAN",
+    "amount DOUBLE",
+    "city VARCHAR",
+    "created_at TIMESTAMP WITH TIME ZONE",
+    "id BIGINT",
+    "name VARCHAR",
+    "qty BIGINT",
+    "ratio DOUBLE",
+    "status VARCHAR",
+    "user_id BIGINT",
+];
+
+#[test]
+fn four_partitions_raw() {
+    let table = synced("sync-raw", &contents(100_000, 4, &["--codec", "lz4"]), Layout::Raw);
+    table.assert_ids(100_000);
+    let sums = table.query("SELECT sum(CAST(data->>'id' AS BIGINT))::BIGINT AS ids FROM t");
+    assert_eq!(sums[0]["ids"], sum_of_numbers(100_000));
+}
+
+#[test]
+fn sixty_four_partitions() {
+    let table = synced("sync-wide", &contents(200_000, 64, &["--codec", "snappy"]), Layout::Normalized);
+    table.assert_ids(200_000);
+}
+
+/// Markers take offsets but are no records, and aborted records must not become rows.
+#[test]
+fn a_transactional_topic() {
+    let contents = contents(60_000, 4, &["--codec", "lz4", "--transactions", "2500", "3"]);
+    let table = synced("sync-transactions", &contents, Layout::Normalized);
+    table.assert_ids(60_000);
+}
+
+/// After compaction most offsets are missing, at the end of a partition too.
+#[test]
+fn a_compacted_topic() {
+    let kafka = Kafka::shared();
+    let topic = "sync-compacted";
+    kafka.load(topic, &contents(60_000, 4, &["--compact", "3000"]));
+    for layout in [Layout::Normalized, Layout::Raw] {
+        let job = Job::new(kafka, topic, layout, FILE_SIZE_MB);
+        job.sync();
+        job.table().assert_holds(&kafka.offsets_file(topic), &["id != _kafka_offset * 4 + _kafka_partition"]);
+    }
+}
+
+/// The second run finds nothing new and writes nothing; records that come later are added once.
+#[test]
+fn a_second_run_adds_only_what_is_new() {
+    let kafka = Kafka::shared();
+    let topic = "sync-again";
+    kafka.load(topic, &contents(10_000, 4, &[]));
+    let job = Job::new(kafka, topic, Layout::Normalized, FILE_SIZE_MB);
+    job.sync();
+    let files = job.table().file_count();
+    job.sync();
+    assert_eq!(job.table().file_count(), files, "a run without new records writes no file");
+    kafka.append(topic, &contents(5_000, 4, &[]));
+    job.sync();
+    job.table().assert_holds(&kafka.offsets_file(topic), &[]);
+}
