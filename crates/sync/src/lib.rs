@@ -1,1 +1,18 @@
 //! Discover Kafka topics and sync them to a lake, with the OLake files and verbs.
+//!
+//! The files come first: [`config`] (`source.json`, `destination.json`), [`catalog`] (`streams.json`),
+//! [`state`] (`state.json`) and [`stats`] (`stats.json`). [`message`] is what a verb prints for other
+//! programs, [`spec`] what a form may fill in, [`error`] every way to fail with its stable code.
+
+pub mod catalog;
+pub mod config;
+mod encryption;
+pub mod error;
+mod files;
+pub mod message;
+pub mod spec;
+pub mod state;
+pub mod stats;
+
+pub use error::{Code, Error, Result};
+pub use files::write_atomically;
