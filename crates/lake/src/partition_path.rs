@@ -1,0 +1,1 @@
+//! `partition_regex`: folder names from column values.

@@ -1,0 +1,1 @@
+//! Parquet tables: rolling files, sealed by rename.
