@@ -1,0 +1,350 @@
+//! Writing record batches.
+//!
+//! The builder's buffer begins with room for the header; each record is encoded behind it once and for all. Sealing
+//! compresses the records if asked to, fills in the header and hands the bytes out.
+
+use bytes::Bytes;
+
+use super::header::{
+    ATTRIBUTES_AT, Attributes, BASE_SEQUENCE_AT, BASE_TIMESTAMP_AT, HEADER_BYTES, LAST_OFFSET_DELTA_AT,
+    LEADER_EPOCH_AT, LENGTH_AT, LOG_OVERHEAD, MAGIC, MAGIC_AT, MAX_TIMESTAMP_AT, NO_PRODUCER, PRODUCER_EPOCH_AT,
+    PRODUCER_ID_AT, RECORD_COUNT_AT, advance_sequence,
+};
+use super::varint::{self, VARINT_BYTES_MAX, VARLONG_BYTES_MAX};
+use super::{patch_checksum, put};
+use crate::compression::{Codec, Compression, Compressor};
+use crate::error::{Error, Result};
+
+/// A header to be written: its key and its value, which may be null.
+type HeaderRef<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Length, attributes, timestamp, offset and key length of a record, rounded up to where a varint may be written.
+const PREFIX_BYTES_MAX: usize = 3 * VARINT_BYTES_MAX + 1 + 2 * VARLONG_BYTES_MAX;
+
+/// Brokers accept batches up to about a mebibyte unless `message.max.bytes` says otherwise.
+const BYTES_MAX_DEFAULT: usize = 1_048_588;
+
+/// What a [`BatchBuilder`] writes into headers, and how far a batch may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchOptions {
+    /// Offset of the first record; brokers assign their own, so producers leave it at 0.
+    pub base_offset: i64,
+    /// Leader epoch; -1 for producers.
+    pub leader_epoch: i32,
+    /// Producer id, or [`NO_PRODUCER`].
+    pub producer_id: i64,
+    /// Producer epoch, or -1.
+    pub producer_epoch: i16,
+    /// Sequence number of the first record, or -1.
+    pub base_sequence: i32,
+    /// Whether the batch belongs to a transaction.
+    pub transactional: bool,
+    /// Whether the batch holds a control record.
+    pub control: bool,
+    /// Largest size of the batch before compression, header included, in bytes.
+    pub bytes_max: usize,
+}
+
+impl Default for BatchOptions {
+    fn default() -> BatchOptions {
+        BatchOptions {
+            base_offset: 0,
+            leader_epoch: -1,
+            producer_id: NO_PRODUCER,
+            producer_epoch: -1,
+            base_sequence: -1,
+            transactional: false,
+            control: false,
+            bytes_max: BYTES_MAX_DEFAULT,
+        }
+    }
+}
+
+/// An open batch. After [`BatchBuilder::seal`] it is empty again and keeps its buffer where it can.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    options: BatchOptions,
+    /// Header room and encoded records.
+    buffer: Vec<u8>,
+    record_count: i32,
+    /// Offset delta of the next record.
+    next_delta: i32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+}
+
+impl BatchBuilder {
+    /// An empty batch.
+    pub fn new(options: BatchOptions) -> BatchBuilder {
+        BatchBuilder::with_capacity(options, 0)
+    }
+
+    /// An empty batch with room for `bytes` bytes of records.
+    pub fn with_capacity(options: BatchOptions, bytes: usize) -> BatchBuilder {
+        let mut buffer = Vec::with_capacity(HEADER_BYTES + bytes);
+        buffer.resize(HEADER_BYTES, 0);
+        BatchBuilder {
+            options,
+            buffer,
+            record_count: 0,
+            next_delta: 0,
+            base_timestamp: NO_TIMESTAMP,
+            max_timestamp: NO_TIMESTAMP,
+        }
+    }
+
+    /// The options, with the base sequence of the next batch to be sealed.
+    pub fn options(&self) -> &BatchOptions {
+        &self.options
+    }
+
+    /// Sets producer id, epoch and base sequence of the next batch to be sealed.
+    pub fn set_producer(&mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) {
+        self.options.producer_id = producer_id;
+        self.options.producer_epoch = producer_epoch;
+        self.options.base_sequence = base_sequence;
+    }
+
+    /// Bytes that [`BatchBuilder::append`] would add for this record, exactly.
+    pub fn record_size(
+        &self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[HeaderRef<'_>],
+    ) -> usize {
+        let length = self.body_size(self.next_delta, timestamp, key, value, headers);
+        varint::size(wide(length)) + length
+    }
+
+    /// Appends a record at the next offset and returns its offset delta.
+    ///
+    /// `timestamp` is in milliseconds since 1970. Headers keep their order and may repeat.
+    ///
+    /// # Errors
+    /// [`Error::BatchFull`] if the batch would pass `bytes_max`: seal it and append again. A record that does not fit
+    /// into an empty batch never will. [`Error::FieldTooLong`] for a field of 2 GiB and more. The batch is unchanged.
+    #[inline]
+    pub fn append(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[HeaderRef<'_>],
+    ) -> Result<i32> {
+        self.append_at(self.next_delta, timestamp, key, value, headers)
+    }
+
+    /// Appends a record at a chosen offset delta, leaving a gap as compaction does.
+    ///
+    /// # Errors
+    /// As [`BatchBuilder::append`], and [`Error::MalformedBatch`] if the delta is below that of the next record.
+    #[inline]
+    pub fn append_at(
+        &mut self,
+        offset_delta: i32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[HeaderRef<'_>],
+    ) -> Result<i32> {
+        let after = self.delta_after(offset_delta)?;
+        if self.record_count == 0 {
+            self.base_timestamp = timestamp;
+        }
+        let length = self.body_size(offset_delta, timestamp, key, value, headers);
+        let size = varint::size(wide(length)) + length;
+        if size > self.options.bytes_max.saturating_sub(self.buffer.len()) {
+            return Err(self.refuse(size, key, value));
+        }
+
+        self.buffer.reserve(size);
+        let mut prefix = [0; PREFIX_BYTES_MAX];
+        let mut end = varint::write(&mut prefix, 0, wide(length));
+        // The attributes of a record are unused and 0.
+        end += 1;
+        end = varint::write(&mut prefix, end, timestamp.wrapping_sub(self.base_timestamp));
+        end = varint::write(&mut prefix, end, offset_delta.into());
+        end = varint::write(&mut prefix, end, nullable_length(key));
+        self.buffer.extend_from_slice(&prefix[..end]);
+        self.buffer.extend_from_slice(key.unwrap_or_default());
+        self.put_varint(nullable_length(value));
+        self.buffer.extend_from_slice(value.unwrap_or_default());
+        self.put_headers(headers);
+
+        self.max_timestamp = if self.record_count == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
+        self.record_count += 1;
+        self.next_delta = after;
+        Ok(offset_delta)
+    }
+
+    /// Makes the batch cover offsets up to `last_offset_delta` although there is no record at its end, as compaction
+    /// does. A batch that covers offsets can be sealed without records.
+    ///
+    /// # Errors
+    /// [`Error::MalformedBatch`] if the batch covers more already.
+    pub fn cover(&mut self, last_offset_delta: i32) -> Result<()> {
+        if last_offset_delta != self.next_delta - 1 {
+            self.next_delta = self.delta_after(last_offset_delta)?;
+        }
+        Ok(())
+    }
+
+    /// Size of the batch if it were sealed uncompressed, header included, in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Records appended so far.
+    pub fn record_count(&self) -> i32 {
+        self.record_count
+    }
+
+    /// Whether there is nothing to seal.
+    pub fn is_empty(&self) -> bool {
+        self.next_delta == 0
+    }
+
+    /// Finishes the batch and returns its bytes. The builder is empty afterwards, its base sequence advanced by the
+    /// offsets of the batch.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] without records; [`Error::Compress`] from the codec. The builder is unchanged then.
+    pub fn seal(&mut self, compression: Compression, compressor: &mut Compressor) -> Result<Bytes> {
+        if self.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        // An empty section stays empty: a frame around nothing would only confuse readers.
+        let compress = compression.codec() != Codec::None && self.record_count > 0;
+        let mut batch = if compress {
+            let records = &self.buffer[HEADER_BYTES..];
+            let mut batch = Vec::with_capacity(HEADER_BYTES + records.len() / 2);
+            batch.resize(HEADER_BYTES, 0);
+            compressor.compress(compression, records, &mut batch)?;
+            batch
+        } else {
+            let capacity = self.buffer.capacity();
+            let mut next = Vec::with_capacity(capacity.min(self.options.bytes_max));
+            next.resize(HEADER_BYTES, 0);
+            std::mem::replace(&mut self.buffer, next)
+        };
+        self.fill_header(&mut batch, compression.codec());
+        self.reset();
+        Ok(Bytes::from(batch))
+    }
+
+    fn reset(&mut self) {
+        if self.options.base_sequence >= 0 {
+            self.options.base_sequence = advance_sequence(self.options.base_sequence, self.next_delta);
+        }
+        self.buffer.truncate(HEADER_BYTES);
+        self.record_count = 0;
+        self.next_delta = 0;
+        self.base_timestamp = NO_TIMESTAMP;
+        self.max_timestamp = NO_TIMESTAMP;
+    }
+
+    fn fill_header(&self, batch: &mut [u8], codec: Codec) {
+        let options = &self.options;
+        let attributes = Attributes::default()
+            .with_codec(codec)
+            .with_transactional(options.transactional)
+            .with_control(options.control);
+        let length = i32::try_from(batch.len() - LOG_OVERHEAD).unwrap_or(i32::MAX);
+        put(batch, 0, options.base_offset.to_be_bytes());
+        put(batch, LENGTH_AT, length.to_be_bytes());
+        put(batch, LEADER_EPOCH_AT, options.leader_epoch.to_be_bytes());
+        put(batch, MAGIC_AT, MAGIC.to_be_bytes());
+        put(batch, ATTRIBUTES_AT, attributes.bits().to_be_bytes());
+        put(batch, LAST_OFFSET_DELTA_AT, (self.next_delta - 1).to_be_bytes());
+        put(batch, BASE_TIMESTAMP_AT, self.base_timestamp.to_be_bytes());
+        put(batch, MAX_TIMESTAMP_AT, self.max_timestamp.to_be_bytes());
+        put(batch, PRODUCER_ID_AT, options.producer_id.to_be_bytes());
+        put(batch, PRODUCER_EPOCH_AT, options.producer_epoch.to_be_bytes());
+        put(batch, BASE_SEQUENCE_AT, options.base_sequence.to_be_bytes());
+        put(batch, RECORD_COUNT_AT, self.record_count.to_be_bytes());
+        patch_checksum(batch);
+    }
+
+    /// Bytes of a record behind its length.
+    #[inline]
+    fn body_size(
+        &self,
+        offset_delta: i32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[HeaderRef<'_>],
+    ) -> usize {
+        let base_timestamp = if self.record_count == 0 { timestamp } else { self.base_timestamp };
+        let attributes = 1;
+        attributes
+            + varint::size(timestamp.wrapping_sub(base_timestamp))
+            + varint::size(offset_delta.into())
+            + nullable_size(key)
+            + nullable_size(value)
+            + headers_size(headers)
+    }
+
+    /// The delta after `offset_delta`, if that one is free.
+    #[inline]
+    fn delta_after(&self, offset_delta: i32) -> Result<i32> {
+        let base_offset = self.options.base_offset;
+        if offset_delta < self.next_delta {
+            return Err(Error::MalformedBatch { base_offset, reason: "its records must be appended in offset order" });
+        }
+        offset_delta.checked_add(1).ok_or(Error::MalformedBatch { base_offset, reason: "it covers too many offsets" })
+    }
+
+    #[cold]
+    fn refuse(&self, record_bytes: usize, key: Option<&[u8]>, value: Option<&[u8]>) -> Error {
+        let longest = key.map_or(0, <[u8]>::len).max(value.map_or(0, <[u8]>::len));
+        if i32::try_from(longest).is_err() {
+            return Error::FieldTooLong { bytes: longest };
+        }
+        Error::BatchFull { record_bytes, batch_bytes: self.buffer.len(), bytes_max: self.options.bytes_max }
+    }
+
+    #[inline]
+    fn put_varint(&mut self, value: i64) {
+        let mut bytes = [0; VARLONG_BYTES_MAX];
+        let end = varint::write(&mut bytes, 0, value);
+        self.buffer.extend_from_slice(&bytes[..end]);
+    }
+
+    #[inline]
+    fn put_headers(&mut self, headers: &[HeaderRef<'_>]) {
+        self.put_varint(wide(headers.len()));
+        for (key, value) in headers {
+            self.put_varint(wide(key.len()));
+            self.buffer.extend_from_slice(key);
+            self.put_varint(nullable_length(*value));
+            self.buffer.extend_from_slice(value.unwrap_or_default());
+        }
+    }
+}
+
+/// Timestamp of a batch without records.
+const NO_TIMESTAMP: i64 = -1;
+
+#[inline]
+fn nullable_size(field: Option<&[u8]>) -> usize {
+    varint::size(nullable_length(field)) + field.map_or(0, <[u8]>::len)
+}
+
+#[inline]
+fn headers_size(headers: &[HeaderRef<'_>]) -> usize {
+    let sizes = headers.iter().map(|(key, value)| nullable_size(Some(key)) + nullable_size(*value));
+    varint::size(wide(headers.len())) + sizes.sum::<usize>()
+}
+
+#[inline]
+fn nullable_length(field: Option<&[u8]>) -> i64 {
+    field.map_or(-1, |field| wide(field.len()))
+}
+
+/// Lengths of slices never pass `i64`.
+#[inline]
+fn wide(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
