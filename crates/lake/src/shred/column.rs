@@ -228,10 +228,13 @@ impl Values {
     ) -> Result<bool, Stop> {
         let first = scanner.peek().unwrap_or_default();
         match (self, first) {
-            (Self::Text(text), b'"') => text.push(|bytes| {
-                scanner.string()?.unescape_into(bytes);
-                Ok(())
-            })?,
+            (Self::Text(text), b'"') => {
+                text.push(|bytes| {
+                    scanner.string()?.unescape_into(bytes);
+                    Ok(())
+                })?;
+                rename_text(spec, DataType::String);
+            }
             (Self::Int64(values), b'-' | b'0'..=b'9') => values.push(scanner.number()?.as_i64().ok_or(Stop::Misfit)?),
             (Self::Float64(values), b'-' | b'0'..=b'9') => values.push(scanner.number()?.as_f64().ok_or(Stop::Misfit)?),
             (Self::Timestamp(values), b'"') => {
@@ -250,13 +253,19 @@ impl Values {
             (Self::Int32(values), b't' | b'f') => values.push(boolean(scanner, first)?.into()),
             (Self::Int64(values), b't' | b'f') => values.push(boolean(scanner, first)?.into()),
             (Self::Float64(values), b't' | b'f') => values.push(boolean(scanner, first)?.into()),
-            (Self::Text(text), b'{' | b'[') => text.push(|bytes| canonical.write_value(scanner, bytes))?,
-            (Self::Text(text), _) => text.push(|bytes| {
-                let start = scanner.position();
-                scanner.skip_value()?;
-                bytes.extend_from_slice(scanner.since(start));
-                Ok(())
-            })?,
+            (Self::Text(text), b'{' | b'[') => {
+                text.push(|bytes| canonical.write_value(scanner, bytes))?;
+                rename_text(spec, if first == b'{' { DataType::Object } else { DataType::Array });
+            }
+            (Self::Text(text), _) => {
+                text.push(|bytes| {
+                    let start = scanner.position();
+                    scanner.skip_value()?;
+                    bytes.extend_from_slice(scanner.since(start));
+                    Ok(())
+                })?;
+                rename_text(spec, DataType::String);
+            }
             (Self::Ignored, _) => {
                 scanner.skip_value()?;
                 return Ok(false);
@@ -282,6 +291,14 @@ impl Values {
                 Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text.bytes), nulls)?)
             }
         })
+    }
+}
+
+/// A column of objects or of arrays takes any value, all being text; only its type then has the name `string`.
+#[inline]
+fn rename_text(spec: &mut Arc<ColumnSpec>, value: DataType) {
+    if spec.data_type != DataType::String && spec.data_type != value {
+        Arc::make_mut(spec).data_type = DataType::String;
     }
 }
 
