@@ -2,8 +2,9 @@
 
 usage: duck_check.py readable TABLE
            every *.parquet file below the folder TABLE can be opened and read to its last row
-       duck_check.py holds TABLE [--offsets FILE] [--ids COUNT] [--where-none SQL]...
+       duck_check.py holds TABLE [--offsets FILE] [--rows COUNT] [--ids COUNT] [--where-none SQL]...
            --offsets     FILE has a line "partition offset" for every record: the table has exactly these, each once
+           --rows        it has COUNT rows, no two of the same partition and offset
            --ids         the column `id` takes each value of 0..COUNT once
            --where-none  no row satisfies the condition
        duck_check.py query TABLE SQL
@@ -71,6 +72,15 @@ def check_offsets(connection, path):
     return problems
 
 
+def check_rows(connection, wanted):
+    rows, distinct = connection.execute(
+        "SELECT count(*), count(DISTINCT (_kafka_partition, _kafka_offset)) FROM t"
+    ).fetchone()
+    if (rows, distinct) == (wanted, wanted):
+        return []
+    return [f"expected {wanted} rows, found {rows} with {distinct} distinct (partition, offset) pairs"]
+
+
 def check_ids(connection, ids):
     rows, distinct, low, high = connection.execute("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM t").fetchone()
     if (rows, distinct, low, high) == (ids, ids, 0, ids - 1):
@@ -94,6 +104,8 @@ def holds(arguments):
     problems = []
     if arguments.offsets:
         problems += check_offsets(connection, arguments.offsets)
+    if arguments.rows is not None:
+        problems += check_rows(connection, arguments.rows)
     if arguments.ids is not None:
         problems += check_ids(connection, arguments.ids)
     for condition in arguments.where_none:
@@ -122,6 +134,7 @@ def main():
         verb.set_defaults(run=run)
         if name == "holds":
             verb.add_argument("--offsets")
+            verb.add_argument("--rows", type=int)
             verb.add_argument("--ids", type=int)
             verb.add_argument("--where-none", action="append", default=[])
         if name == "query":
