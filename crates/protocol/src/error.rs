@@ -175,12 +175,6 @@ pub enum Error {
         /// The batch's bound.
         bytes_max: usize,
     },
-    /// A key, value or header is longer than the format can say (2 GiB).
-    #[error("record field of {bytes} bytes is longer than the record format allows")]
-    FieldTooLong {
-        /// Length of the field.
-        bytes: usize,
-    },
     /// A batch without records cannot be sealed.
     #[error("cannot seal a record batch that holds no record")]
     EmptyBatch,

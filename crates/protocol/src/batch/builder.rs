@@ -10,19 +10,20 @@ use super::header::{
     LEADER_EPOCH_AT, LENGTH_AT, LOG_OVERHEAD, MAGIC, MAGIC_AT, MAX_TIMESTAMP_AT, NO_PRODUCER, PRODUCER_EPOCH_AT,
     PRODUCER_ID_AT, RECORD_COUNT_AT, advance_sequence,
 };
+use super::record::Header;
 use super::varint::{self, VARINT_BYTES_MAX, VARLONG_BYTES_MAX};
 use super::{patch_checksum, put};
 use crate::compression::{Codec, Compression, Compressor};
 use crate::error::{Error, Result};
-
-/// A header to be written: its key and its value, which may be null.
-type HeaderRef<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Length, attributes, timestamp, offset and key length of a record, rounded up to where a varint may be written.
 const PREFIX_BYTES_MAX: usize = 3 * VARINT_BYTES_MAX + 1 + 2 * VARLONG_BYTES_MAX;
 
 /// Brokers accept batches up to about a mebibyte unless `message.max.bytes` says otherwise.
 const BYTES_MAX_DEFAULT: usize = 1_048_588;
+
+/// Leaves every codec room to expand what it cannot compress within the `i32` of the batch length.
+const BYTES_MAX_POSSIBLE: usize = 1 << 30;
 
 /// What a [`BatchBuilder`] writes into headers, and how far a batch may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct BatchOptions {
     pub transactional: bool,
     /// Whether the batch holds a control record.
     pub control: bool,
-    /// Largest size of the batch before compression, header included, in bytes.
+    /// Largest size of the batch before compression, header included, in bytes; at most 1 GiB.
     pub bytes_max: usize,
 }
 
@@ -80,7 +81,9 @@ impl BatchBuilder {
     }
 
     /// An empty batch with room for `bytes` bytes of records.
-    pub fn with_capacity(options: BatchOptions, bytes: usize) -> BatchBuilder {
+    pub fn with_capacity(mut options: BatchOptions, bytes: usize) -> BatchBuilder {
+        // The batch length is an i32, and incompressible records grow a little when compressed.
+        options.bytes_max = options.bytes_max.min(BYTES_MAX_POSSIBLE);
         let mut buffer = Vec::with_capacity(HEADER_BYTES + bytes);
         buffer.resize(HEADER_BYTES, 0);
         BatchBuilder {
@@ -111,7 +114,7 @@ impl BatchBuilder {
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[HeaderRef<'_>],
+        headers: &[Header<'_>],
     ) -> usize {
         let length = self.body_size(self.next_delta, timestamp, key, value, headers);
         varint::size(wide(length)) + length
@@ -123,14 +126,14 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// [`Error::BatchFull`] if the batch would pass `bytes_max`: seal it and append again. A record that does not fit
-    /// into an empty batch never will. [`Error::FieldTooLong`] for a field of 2 GiB and more. The batch is unchanged.
+    /// into an empty batch never will. The batch is unchanged.
     #[inline]
     pub fn append(
         &mut self,
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[HeaderRef<'_>],
+        headers: &[Header<'_>],
     ) -> Result<i32> {
         self.append_at(self.next_delta, timestamp, key, value, headers)
     }
@@ -146,7 +149,7 @@ impl BatchBuilder {
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[HeaderRef<'_>],
+        headers: &[Header<'_>],
     ) -> Result<i32> {
         let after = self.delta_after(offset_delta)?;
         if self.record_count == 0 {
@@ -155,7 +158,8 @@ impl BatchBuilder {
         let length = self.body_size(offset_delta, timestamp, key, value, headers);
         let size = varint::size(wide(length)) + length;
         if size > self.options.bytes_max.saturating_sub(self.buffer.len()) {
-            return Err(self.refuse(size, key, value));
+            let (batch_bytes, bytes_max) = (self.buffer.len(), self.options.bytes_max);
+            return Err(Error::BatchFull { record_bytes: size, batch_bytes, bytes_max });
         }
 
         self.buffer.reserve(size);
@@ -274,7 +278,7 @@ impl BatchBuilder {
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[HeaderRef<'_>],
+        headers: &[Header<'_>],
     ) -> usize {
         let base_timestamp = if self.record_count == 0 { timestamp } else { self.base_timestamp };
         let attributes = 1;
@@ -296,15 +300,6 @@ impl BatchBuilder {
         offset_delta.checked_add(1).ok_or(Error::MalformedBatch { base_offset, reason: "it covers too many offsets" })
     }
 
-    #[cold]
-    fn refuse(&self, record_bytes: usize, key: Option<&[u8]>, value: Option<&[u8]>) -> Error {
-        let longest = key.map_or(0, <[u8]>::len).max(value.map_or(0, <[u8]>::len));
-        if i32::try_from(longest).is_err() {
-            return Error::FieldTooLong { bytes: longest };
-        }
-        Error::BatchFull { record_bytes, batch_bytes: self.buffer.len(), bytes_max: self.options.bytes_max }
-    }
-
     #[inline]
     fn put_varint(&mut self, value: i64) {
         let mut bytes = [0; VARLONG_BYTES_MAX];
@@ -313,7 +308,7 @@ impl BatchBuilder {
     }
 
     #[inline]
-    fn put_headers(&mut self, headers: &[HeaderRef<'_>]) {
+    fn put_headers(&mut self, headers: &[Header<'_>]) {
         self.put_varint(wide(headers.len()));
         for (key, value) in headers {
             self.put_varint(wide(key.len()));
@@ -333,7 +328,7 @@ fn nullable_size(field: Option<&[u8]>) -> usize {
 }
 
 #[inline]
-fn headers_size(headers: &[HeaderRef<'_>]) -> usize {
+fn headers_size(headers: &[Header<'_>]) -> usize {
     let sizes = headers.iter().map(|(key, value)| nullable_size(Some(key)) + nullable_size(*value));
     varint::size(wide(headers.len())) + sizes.sum::<usize>()
 }

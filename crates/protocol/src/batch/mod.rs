@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 pub use builder::{BatchBuilder, BatchOptions};
 pub use control::ControlRecord;
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, LOG_OVERHEAD, NO_PRODUCER, TimestampType};
-pub use record::{Headers, Record, RecordIter, Records};
+pub use record::{Header, Headers, Record, RecordIter, Records};
 
 use crate::compression::Decompressor;
 use crate::error::{Error, Result};

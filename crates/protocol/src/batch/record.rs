@@ -8,6 +8,9 @@ use super::header::{BatchHeader, TimestampType};
 use super::varint::{read_i32, read_i64};
 use crate::error::{Error, Result};
 
+/// A record header: its key, which need not be UTF-8 and may repeat, and its value, which may be null.
+pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// Length, attributes, timestamp, offset, key, value and header count take a byte each at least.
 pub(super) const RECORD_BYTES_MIN: usize = 7;
 
@@ -221,7 +224,7 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    fn read(&mut self) -> std::result::Result<Option<(&'a [u8], Option<&'a [u8]>)>, &'static str> {
+    fn read(&mut self) -> std::result::Result<Option<Header<'a>>, &'static str> {
         let remaining = match self.remaining {
             Some(remaining) => remaining,
             None => read_i32(&mut self.rest).ok_or("their count cannot be read")?,
@@ -241,7 +244,7 @@ impl<'a> Headers<'a> {
 }
 
 impl<'a> Iterator for Headers<'a> {
-    type Item = Result<(&'a [u8], Option<&'a [u8]>)>;
+    type Item = Result<Header<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.read() {
