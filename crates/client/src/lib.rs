@@ -1,1 +1,47 @@
-//! Async Kafka client: connections, metadata, partition client, consumer, producer, admin.
+//! Async Kafka client: connections, metadata, partition client, consumer, producer, groups, admin.
+//!
+//! A [`Client`] stands for a cluster. It finds the cluster through any bootstrap address, keeps at most three
+//! connections per broker (control, fetch, produce) however many partitions there are, and one immutable snapshot of
+//! metadata. Everything else is made from it:
+//!
+//! * [`PartitionClient`]: produce, fetch, offsets and deletion for one partition, one call at a time.
+//! * [`Consumer`]: many partitions at once, one fetch under way per broker, batches delivered still compressed.
+//! * [`Admin`] and [`Group`]: topics, configurations, committed offsets.
+//!
+//! Every wait has a deadline and every buffer a bound, both named in the options. Every future may be dropped at any
+//! point: nothing is lost from a consumer, and no connection gets out of step.
+//!
+//! Control batches are removed from what a [`Consumer`] delivers under both isolation levels: their records are
+//! transaction markers, never data.
+
+mod admin;
+mod backoff;
+mod bootstrap;
+mod broker;
+mod client;
+mod cluster;
+mod connection;
+mod consumer;
+mod error;
+mod group;
+mod list_offsets;
+mod metadata;
+mod options;
+mod partition;
+mod produce;
+mod types;
+mod versions;
+
+pub use kanat_protocol::batch::RecordBatch;
+pub use kanat_protocol::compression::{Codec, Compression};
+
+pub use self::admin::{Admin, ConfigEntry, NewTopic, Outcomes};
+pub use self::client::Client;
+pub use self::consumer::{Consumer, ConsumerOptions, Fetched};
+pub use self::error::{Error, FailedAddresses, Result};
+pub use self::group::{Group, GroupDescription, GroupMember};
+pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
+pub use self::options::{BackoffOptions, ClientOptions};
+pub use self::partition::{OffsetAt, PartitionClient, Record, RecordAndOffset};
+pub use self::produce::Acks;
+pub use self::types::{Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic};

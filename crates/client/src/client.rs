@@ -1,0 +1,99 @@
+//! The client: one per cluster, cheap to clone, from which everything else is made.
+
+use std::sync::Arc;
+
+use crate::admin::Admin;
+use crate::cluster::Cluster;
+use crate::consumer::{Consumer, ConsumerOptions};
+use crate::error::Result;
+use crate::group::Group;
+use crate::metadata::{Metadata, TopicInfo};
+use crate::options::ClientOptions;
+use crate::partition::PartitionClient;
+use crate::types::{Isolation, ListedOffset, OffsetSpec, TopicPartition, UnknownTopic};
+
+/// A Kafka cluster. Clones share connections (at most three per broker) and metadata; the connections close when the
+/// last clone and everything made from it is dropped.
+#[derive(Debug, Clone)]
+pub struct Client {
+    cluster: Arc<Cluster>,
+}
+
+impl Client {
+    /// Connects to the first bootstrap address that answers and learns the brokers of the cluster.
+    ///
+    /// # Errors
+    /// [`Error::Bootstrap`](crate::Error::Bootstrap) names every address tried and why it failed;
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption) the option that cannot work.
+    pub async fn connect(options: ClientOptions) -> Result<Client> {
+        Ok(Client { cluster: Cluster::connect(options).await? })
+    }
+
+    /// A snapshot that holds these topics (`None`: all), at most `metadata_max_age_ms` old. A topic that does not exist
+    /// is absent from it; asking never creates one.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn metadata(&self, topics: Option<&[&str]>) -> Result<Arc<Metadata>> {
+        match topics {
+            Some(names) => self.cluster.topics(names).await,
+            None => self.cluster.all_topics().await,
+        }
+    }
+
+    /// Every topic of the cluster, the internal ones included (see [`TopicInfo::internal`]), sorted by name.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn list_topics(&self) -> Result<Vec<Arc<TopicInfo>>> {
+        let metadata = self.cluster.all_topics().await?;
+        let mut topics: Vec<_> = metadata.topics().cloned().collect();
+        topics.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        Ok(topics)
+    }
+
+    /// Offsets of many partitions, in the order asked, with one request per broker.
+    ///
+    /// # Errors
+    /// The first partition that cannot be answered: unknown topic or partition at once, a leader that cannot be reached
+    /// after `retry_timeout_ms`.
+    pub async fn list_offsets(
+        &self,
+        partitions: &[(TopicPartition, OffsetSpec)],
+        isolation: Isolation,
+    ) -> Result<Vec<(TopicPartition, ListedOffset)>> {
+        crate::list_offsets::list_offsets(&self.cluster, partitions, isolation).await
+    }
+
+    /// A client of one partition. Checks that the partition exists.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic) or
+    /// [`Error::UnknownPartition`](crate::Error::UnknownPartition), at once or after `retry_timeout_ms` as `unknown` says.
+    pub async fn partition_client(
+        &self,
+        topic: &str,
+        partition: i32,
+        unknown: UnknownTopic,
+    ) -> Result<PartitionClient> {
+        PartitionClient::new(Arc::clone(&self.cluster), TopicPartition::new(topic, partition), unknown).await
+    }
+
+    /// A consumer with nothing assigned yet.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption).
+    pub fn consumer(&self, options: ConsumerOptions) -> Result<Consumer> {
+        Consumer::new(Arc::clone(&self.cluster), options)
+    }
+
+    /// Topics, records and configurations of the cluster.
+    pub fn admin(&self) -> Admin {
+        Admin::new(Arc::clone(&self.cluster))
+    }
+
+    /// Committed offsets and members of a consumer group.
+    pub fn group(&self, id: &str) -> Group {
+        Group::new(Arc::clone(&self.cluster), id)
+    }
+}

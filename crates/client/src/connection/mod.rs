@@ -1,0 +1,247 @@
+//! A connection to one broker: pipelined requests over one socket.
+//!
+//! A request takes a place in the in-flight window, is encoded, registered under its correlation id and queued as one
+//! frame to the writer task. The reader task cuts the stream into frames and hands each to its waiter, which decodes it
+//! on its own task. Dropping a request's future at any point leaves the stream intact: a frame is queued whole or not
+//! at all, and an answer nobody waits for is recognised by its id and thrown away.
+//!
+//! A connection ends for good when the stream is out of step (unknown id, impossible length), when a request misses its
+//! deadline, when the socket fails, or when the last handle is dropped. Everybody waiting then learns the reason.
+
+mod in_flight;
+mod io;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kanat_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, Body, Request, StrBytes};
+use kanat_protocol::version::{ApiVersions, VersionRange};
+use kanat_protocol::{ErrorCode, frame};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use self::in_flight::InFlight;
+use crate::error::{Error, Result};
+use crate::options::ClientOptions;
+use crate::versions;
+
+/// Parts shared by the handle and the two tasks.
+#[derive(Debug)]
+struct Shared {
+    in_flight: Mutex<InFlight>,
+    closed: watch::Sender<bool>,
+    frame_bytes_max: usize,
+}
+
+impl Shared {
+    fn close(&self, reason: &str) {
+        self.in_flight.lock().close(reason);
+        self.closed.send_replace(true);
+    }
+
+    async fn until_closed(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+}
+
+/// One connection. Closed when dropped; shared as `Arc<Connection>`.
+pub(crate) struct Connection {
+    address: Arc<str>,
+    client_id: String,
+    shared: Arc<Shared>,
+    frames: mpsc::UnboundedSender<Bytes>,
+    window: Arc<Semaphore>,
+    versions: ApiVersions,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).field("open", &self.is_open()).finish()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.close("closed by this client");
+    }
+}
+
+impl Connection {
+    /// Looks the name up, connects and negotiates versions within `connect_timeout_ms`.
+    pub(crate) async fn open(address: &Arc<str>, options: &ClientOptions) -> Result<Connection> {
+        let failed = |reason: String| Error::Connect { address: Arc::clone(address), reason };
+        let opening = async {
+            let socket = TcpStream::connect(&**address).await.map_err(|error| failed(error.to_string()))?;
+            socket.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+            let (reading, writing) = socket.into_split();
+            Connection::negotiate(address, reading, writing, options).await
+        };
+        match tokio::time::timeout(options.connect_timeout(), opening).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                Err(failed(format!("no connection within {} ms (connect_timeout_ms)", options.connect_timeout_ms)))
+            }
+        }
+    }
+
+    /// Starts the tasks over an established byte stream and asks the broker for its versions.
+    async fn negotiate<R, W>(address: &Arc<str>, reading: R, writing: W, options: &ClientOptions) -> Result<Connection>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let shared = Arc::new(Shared {
+            in_flight: Mutex::new(InFlight::new()),
+            closed: watch::Sender::new(false),
+            frame_bytes_max: options.frame_bytes_max,
+        });
+        let (frames, queued) = mpsc::unbounded_channel();
+        tokio::spawn(io::write_frames(writing, queued, Arc::clone(&shared)));
+        tokio::spawn(io::read_frames(reading, Arc::clone(&shared)));
+        let mut connection = Connection {
+            address: Arc::clone(address),
+            client_id: options.client_id.clone(),
+            shared,
+            frames,
+            window: Arc::new(Semaphore::new(options.in_flight_requests_max)),
+            versions: ApiVersions::default(),
+        };
+        connection.versions = connection.ask_versions(options.connect_timeout()).await?;
+        Ok(connection)
+    }
+
+    /// ApiVersions, newest first; a broker that does not know that version answers in version 0 with code 35.
+    async fn ask_versions(&self, timeout: Duration) -> Result<ApiVersions> {
+        let ours = versions::spoken(ApiKey::ApiVersions).unwrap_or(VersionRange { min: 0, max: 0 });
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("kanat"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let body = self.exchange(ApiKey::ApiVersions, ours.max, &request, timeout).await?;
+        let refused = body.first_chunk::<2>() == Some(&ErrorCode::UnsupportedVersion.code().to_be_bytes());
+        let response: ApiVersionsResponse = if refused {
+            let body = self.exchange(ApiKey::ApiVersions, 0, &ApiVersionsRequest::default(), timeout).await?;
+            self.decode(ApiKey::ApiVersions, 0, body)?
+        } else {
+            self.decode(ApiKey::ApiVersions, ours.max, body)?
+        };
+        match ErrorCode::from_code(response.error_code) {
+            None => Ok(ApiVersions::from_response(&response)),
+            Some(code) => Err(self.server_error(ApiKey::ApiVersions, "version negotiation".to_owned(), code, None)),
+        }
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
+    /// Whether requests can still be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.in_flight.lock().closed().is_none()
+    }
+
+    /// Closes the connection; requests in flight fail with the reason.
+    pub(crate) fn close(&self, reason: &str) {
+        self.shared.close(reason);
+    }
+
+    /// The highest version of `api` both sides speak.
+    pub(crate) fn version(&self, api: ApiKey) -> Result<i16> {
+        let unsupported = |reason: String| Error::UnsupportedApi { address: Arc::clone(&self.address), api, reason };
+        let ours = versions::spoken(api).ok_or_else(|| unsupported("not spoken by this client".to_owned()))?;
+        self.versions.negotiate(api, ours).map_err(|error| unsupported(error.to_string()))
+    }
+
+    /// Sends a request in the negotiated version and waits for its answer at most `timeout`.
+    pub(crate) async fn request<Q: Request>(&self, api: ApiKey, request: &Q, timeout: Duration) -> Result<Q::Response> {
+        let version = self.version(api)?;
+        self.request_version(api, version, request, timeout).await
+    }
+
+    /// As [`request`](Self::request) in a version the caller chose, for requests whose fields depend on it.
+    pub(crate) async fn request_version<Q: Request>(
+        &self,
+        api: ApiKey,
+        version: i16,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Q::Response> {
+        let body = self.exchange(api, version, request, timeout).await?;
+        self.decode(api, version, body)
+    }
+
+    fn decode<M: Body>(&self, api: ApiKey, version: i16, body: Bytes) -> Result<M> {
+        frame::decode_body::<M>(api, version, body).map_err(|error| self.malformed(api, error.to_string()))
+    }
+
+    /// Sends one request and returns the body of its answer.
+    async fn exchange<Q: Request>(&self, api: ApiKey, version: i16, request: &Q, timeout: Duration) -> Result<Bytes> {
+        let deadline = Instant::now() + timeout;
+        let late = || Error::RequestTimeout {
+            address: Arc::clone(&self.address),
+            api,
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let place = tokio::time::timeout_at(deadline, Arc::clone(&self.window).acquire_owned());
+        let place = place.await.map_err(|_| late())?.ok();
+        let answer = self.enqueue(api, version, request, place)?;
+        let frame = match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(Ok(frame))) => frame,
+            Ok(Ok(Err(reason))) => return Err(self.lost(api, reason)),
+            Ok(Err(_)) => return Err(self.lost(api, "closed by this client".into())),
+            Err(_) => {
+                // Answers behind the late one would be late too; the next request gets a fresh connection.
+                self.shared.close(&format!("{api:?} unanswered for {} ms", timeout.as_millis()));
+                return Err(late());
+            }
+        };
+        let (_, body) = frame::decode_response_header(frame, api, version)
+            .map_err(|error| self.malformed(api, error.to_string()))?;
+        Ok(body)
+    }
+
+    /// Encodes, registers and queues a request in one step without waiting.
+    fn enqueue<Q: Request>(
+        &self,
+        api: ApiKey,
+        version: i16,
+        request: &Q,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<tokio::sync::oneshot::Receiver<in_flight::Answer>> {
+        let id = self.shared.in_flight.lock().take_id();
+        let frame = frame::encode_request(version, id, &self.client_id, request).map_err(|error| Error::Encode {
+            address: Arc::clone(&self.address),
+            api,
+            reason: error.to_string(),
+        })?;
+        let mut in_flight = self.shared.in_flight.lock();
+        let not_sent = |reason: Arc<str>| Error::Connect {
+            address: Arc::clone(&self.address),
+            reason: format!("connection closed before the request was sent: {reason}"),
+        };
+        let answer = in_flight.register(id, api, place).map_err(not_sent)?;
+        // A writer that is gone has closed or is about to close the connection, which answers the waiter.
+        let _ = self.frames.send(frame);
+        Ok(answer)
+    }
+
+    fn lost(&self, api: ApiKey, reason: Arc<str>) -> Error {
+        Error::ConnectionLost { address: Arc::clone(&self.address), api, reason }
+    }
+
+    /// An answer that is not what the protocol says.
+    pub(crate) fn malformed(&self, api: ApiKey, reason: String) -> Error {
+        Error::Malformed { address: Arc::clone(&self.address), api, reason }
+    }
+
+    /// An answer that carries an error code.
+    pub(crate) fn server_error(&self, api: ApiKey, subject: String, code: ErrorCode, message: Option<String>) -> Error {
+        Error::Server { address: Arc::clone(&self.address), api, subject, code, message }
+    }
+}

@@ -1,0 +1,333 @@
+//! The one error of this crate: what was being done, where, and what the user can change.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kanat_protocol::ErrorCode;
+use kanat_protocol::messages::ApiKey;
+
+use crate::types::TopicId;
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Addresses tried in vain, each with the reason; prints as `host:port (reason), ...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedAddresses(pub Vec<(String, String)>);
+
+impl fmt::Display for FailedAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (address, reason)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{address} ({reason})")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that can go wrong in the client.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option has a value nothing can work with.
+    #[error("option {option}: {reason}")]
+    InvalidOption {
+        /// Name of the option or options.
+        option: String,
+        /// What it must be.
+        reason: String,
+    },
+
+    /// No bootstrap address gave a usable connection.
+    #[error("no broker reachable: {failed}")]
+    Bootstrap {
+        /// Every address tried and why it failed.
+        failed: FailedAddresses,
+    },
+
+    /// A connection to a broker could not be made. Nothing was sent.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// `host:port`.
+        address: Arc<str>,
+        /// What failed: look-up, TCP, version negotiation.
+        reason: String,
+    },
+
+    /// The connection ended while a request waited for its answer: whether it was applied is unknown.
+    #[error("connection to {address} lost during {api:?}: {reason}")]
+    ConnectionLost {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Request that was waiting.
+        api: ApiKey,
+        /// Why the connection ended.
+        reason: Arc<str>,
+    },
+
+    /// No answer within the request's deadline: whether it was applied is unknown. The connection is closed.
+    #[error("{address} did not answer {api:?} within {timeout_ms} ms (request_timeout_ms)")]
+    RequestTimeout {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Request that was waiting.
+        api: ApiKey,
+        /// How long it waited, in milliseconds.
+        timeout_ms: u64,
+    },
+
+    /// The broker does not offer a version of a request this client speaks.
+    #[error("{address} does not support {api:?} as this client needs it: {reason}")]
+    UnsupportedApi {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Request wanted.
+        api: ApiKey,
+        /// The two version ranges.
+        reason: String,
+    },
+
+    /// Bytes that are not what the protocol says.
+    #[error("{address} sent a malformed {api:?} response: {reason}")]
+    Malformed {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Request answered.
+        api: ApiKey,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A request could not be encoded, most often a field the negotiated version lacks.
+    #[error("cannot encode {api:?} for {address}: {reason}")]
+    Encode {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Request to send.
+        api: ApiKey,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A broker answered with an error code.
+    #[error("{api:?} of {subject} failed at {address}: {code}{}", .message.as_deref().map(|m| format!(" ({m})")).unwrap_or_default())]
+    Server {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Request answered.
+        api: ApiKey,
+        /// Topic, partition or group the code is about.
+        subject: String,
+        /// The code.
+        code: ErrorCode,
+        /// The broker's own words, when it gave some.
+        message: Option<String>,
+    },
+
+    /// The cluster does not know the topic.
+    #[error("topic {topic} does not exist")]
+    UnknownTopic {
+        /// Topic name.
+        topic: Arc<str>,
+    },
+
+    /// The topic has fewer partitions.
+    #[error("topic {topic} has no partition {partition}: it has {partition_count}")]
+    UnknownPartition {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition asked for.
+        partition: i32,
+        /// Partitions the topic has.
+        partition_count: usize,
+    },
+
+    /// No broker leads the partition at the moment.
+    #[error("topic {topic} partition {partition} has no leader")]
+    NoLeader {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+    },
+
+    /// The position is not in the log any more, or not yet. Delivery rule 6: the partition stops until it is sought.
+    #[error(
+        "offset {offset} of topic {topic} partition {partition} is out of range: the log holds {log_start} to \
+         {high_watermark}"
+    )]
+    OffsetOutOfRange {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// Offset asked for.
+        offset: i64,
+        /// First offset in the log, -1 when unknown.
+        log_start: i64,
+        /// Offset after the last record, -1 when unknown.
+        high_watermark: i64,
+    },
+
+    /// The topic was deleted and created again: offsets of the old one mean nothing. Delivery rule 6.
+    #[error(
+        "topic {topic} was deleted and created again while partition {partition} was read at offset {offset} \
+         (topic id {old_id} became {new_id})"
+    )]
+    TopicRecreated {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// Position in the old topic.
+        offset: i64,
+        /// Id when the partition was assigned.
+        old_id: TopicId,
+        /// Id now.
+        new_id: TopicId,
+    },
+
+    /// A record batch fails its checksum or cannot be read.
+    #[error("topic {topic} partition {partition} offset {offset}: {source}")]
+    CorruptBatch {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// Base offset of the batch, or the position when even that cannot be read.
+        offset: i64,
+        /// What is wrong.
+        source: Arc<kanat_protocol::Error>,
+    },
+
+    /// A record cannot be put into a batch: headers or sizes the format cannot hold.
+    #[error("record for topic {topic} partition {partition} cannot be encoded: {source}")]
+    EncodeRecord {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// What is wrong.
+        source: Arc<kanat_protocol::Error>,
+    },
+
+    /// A record is larger than a batch may be.
+    #[error(
+        "record of {record_bytes} bytes for topic {topic} partition {partition} is larger than record_bytes_max \
+         {record_bytes_max}"
+    )]
+    RecordTooLarge {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// Encoded size, in bytes.
+        record_bytes: usize,
+        /// The bound, in bytes.
+        record_bytes_max: usize,
+    },
+
+    /// [`Producer::try_send`](crate::Producer::try_send) found the buffer full.
+    #[error("producer buffer is full: buffer_bytes_max {buffer_bytes_max}")]
+    BufferFull {
+        /// The bound, in bytes.
+        buffer_bytes_max: usize,
+    },
+
+    /// A record was not acknowledged in time.
+    #[error(
+        "no acknowledgement for topic {topic} partition {partition} within delivery_timeout_ms {delivery_timeout_ms}{}",
+        .last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default()
+    )]
+    DeliveryTimeout {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The bound, in milliseconds.
+        delivery_timeout_ms: u64,
+        /// The last failure of an attempt. `None` when the record was never sent.
+        last: Option<Box<Error>>,
+    },
+
+    /// The broker lost track of the idempotent producer's sequence: whether the batch was applied is unknown.
+    #[error("sequence of topic {topic} partition {partition} broke ({code}): whether the batch was applied is unknown")]
+    SequenceBroken {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The code that told.
+        code: ErrorCode,
+    },
+
+    /// Offsets cannot be committed from outside while the group has members.
+    #[error("consumer group {group} has active members; stop them, or use another group")]
+    GroupActive {
+        /// Group id.
+        group: Arc<str>,
+    },
+
+    /// The partition is not assigned to this consumer.
+    #[error("{topic_partition} is not assigned")]
+    NotAssigned {
+        /// Partition asked for.
+        topic_partition: crate::TopicPartition,
+    },
+
+    /// [`Consumer::next`](crate::Consumer::next) was called with nothing assigned.
+    #[error("no partition is assigned")]
+    NothingAssigned,
+
+    /// Retries went on until their deadline.
+    #[error("gave up after {elapsed_ms} ms of retries: {last}")]
+    RetryTimeout {
+        /// Time spent, in milliseconds.
+        elapsed_ms: u64,
+        /// Error of the last attempt.
+        last: Box<Error>,
+    },
+
+    /// The component was closed.
+    #[error("{what} is closed")]
+    Closed {
+        /// Which one.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether doing the same again may succeed without anybody changing anything: lost connections, leader moves, a
+    /// coordinator that loads. Says nothing about whether the first attempt was applied.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Error::Connect { .. }
+            | Error::Bootstrap { .. }
+            | Error::ConnectionLost { .. }
+            | Error::RequestTimeout { .. }
+            | Error::NoLeader { .. } => true,
+            Error::Server { code, .. } => code.is_retriable(),
+            _ => false,
+        }
+    }
+
+    /// Whether the request may have been applied although it failed.
+    pub fn is_outcome_unknown(&self) -> bool {
+        match self {
+            Error::ConnectionLost { .. } | Error::RequestTimeout { .. } | Error::SequenceBroken { .. } => true,
+            Error::DeliveryTimeout { last, .. } => last.is_some(),
+            Error::RetryTimeout { last, .. } => last.is_outcome_unknown(),
+            _ => false,
+        }
+    }
+
+    /// The broker's error code, if one is behind this error.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Error::Server { code, .. } | Error::SequenceBroken { code, .. } => Some(*code),
+            Error::RetryTimeout { last, .. } => last.code(),
+            Error::DeliveryTimeout { last: Some(last), .. } => last.code(),
+            _ => None,
+        }
+    }
+}

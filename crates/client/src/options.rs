@@ -1,0 +1,162 @@
+//! Options of a [`Client`](crate::Client): every bound of the connections, the metadata and the retries, with its unit
+//! in its name.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// How long to wait between attempts: decorrelated jitter between `initial_ms` and `max_ms`.
+///
+/// Each wait is drawn between `initial_ms` and `base` times the wait before, so that clients which failed together do
+/// not come back together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackoffOptions {
+    /// Shortest wait, in milliseconds. At least 1.
+    pub initial_ms: u64,
+    /// Longest wait, in milliseconds.
+    pub max_ms: u64,
+    /// Growth of the upper end of the draw from one wait to the next. At least 1.
+    pub base: f64,
+}
+
+impl Default for BackoffOptions {
+    fn default() -> Self {
+        BackoffOptions { initial_ms: 20, max_ms: 1_000, base: 3.0 }
+    }
+}
+
+/// Options of a [`Client`](crate::Client).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientOptions {
+    /// Addresses (`host:port`, IPv6 as `[::1]:port`) tried until one answers. More than one lets the client start while
+    /// a broker is down, and find the cluster again when every broker it knew is gone.
+    pub bootstrap: Vec<String>,
+    /// Name the broker sees in its request log and quotas.
+    pub client_id: String,
+    /// Longest wait for one connection: name look-up, TCP connect and version negotiation, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Wait before the next bootstrap address is tried beside the ones still connecting, in milliseconds.
+    pub bootstrap_stagger_ms: u64,
+    /// Longest wait for the answer of one request, in milliseconds. A fetch that may wait at the broker gets its own
+    /// wait on top. A connection that misses it is closed.
+    pub request_timeout_ms: u64,
+    /// Longest time an operation is retried (leader moves, reconnects, a coordinator that loads), in milliseconds.
+    pub retry_timeout_ms: u64,
+    /// Largest response accepted, in bytes; checked before anything is allocated.
+    pub frame_bytes_max: usize,
+    /// Largest size one batch may decompress to in [`PartitionClient`](crate::PartitionClient), in bytes.
+    pub decompressed_bytes_max: usize,
+    /// Requests on one connection that wait for their answer; the next one waits for a place.
+    pub in_flight_requests_max: usize,
+    /// Age after which cached metadata is asked again, in milliseconds.
+    pub metadata_max_age_ms: u64,
+    /// Waits between retries and reconnects.
+    pub backoff: BackoffOptions,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            bootstrap: Vec::new(),
+            client_id: "kanat".to_owned(),
+            connect_timeout_ms: 10_000,
+            bootstrap_stagger_ms: 50,
+            request_timeout_ms: 30_000,
+            retry_timeout_ms: 60_000,
+            frame_bytes_max: 128 * 1024 * 1024,
+            decompressed_bytes_max: 256 * 1024 * 1024,
+            in_flight_requests_max: 64,
+            metadata_max_age_ms: 300_000,
+            backoff: BackoffOptions::default(),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Default options with these bootstrap addresses; a string may hold several separated by commas.
+    pub fn new<S: AsRef<str>>(bootstrap: impl IntoIterator<Item = S>) -> Self {
+        let bootstrap = bootstrap
+            .into_iter()
+            .flat_map(|item| item.as_ref().split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>())
+            .filter(|address| !address.is_empty())
+            .collect();
+        ClientOptions { bootstrap, ..ClientOptions::default() }
+    }
+
+    /// Sets [`client_id`](Self::client_id).
+    pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// Sets [`connect_timeout_ms`](Self::connect_timeout_ms).
+    pub fn with_connect_timeout_ms(mut self, connect_timeout_ms: u64) -> Self {
+        self.connect_timeout_ms = connect_timeout_ms;
+        self
+    }
+
+    /// Sets [`request_timeout_ms`](Self::request_timeout_ms).
+    pub fn with_request_timeout_ms(mut self, request_timeout_ms: u64) -> Self {
+        self.request_timeout_ms = request_timeout_ms;
+        self
+    }
+
+    /// Sets [`retry_timeout_ms`](Self::retry_timeout_ms).
+    pub fn with_retry_timeout_ms(mut self, retry_timeout_ms: u64) -> Self {
+        self.retry_timeout_ms = retry_timeout_ms;
+        self
+    }
+
+    /// Sets [`frame_bytes_max`](Self::frame_bytes_max).
+    pub fn with_frame_bytes_max(mut self, frame_bytes_max: usize) -> Self {
+        self.frame_bytes_max = frame_bytes_max;
+        self
+    }
+
+    /// Sets [`metadata_max_age_ms`](Self::metadata_max_age_ms).
+    pub fn with_metadata_max_age_ms(mut self, metadata_max_age_ms: u64) -> Self {
+        self.metadata_max_age_ms = metadata_max_age_ms;
+        self
+    }
+
+    /// Sets [`backoff`](Self::backoff).
+    pub fn with_backoff(mut self, backoff: BackoffOptions) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Checks what no type can: empty lists, zero bounds.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let invalid = |option: &'static str, reason: &str| {
+            Err(Error::InvalidOption { option: option.into(), reason: reason.to_owned() })
+        };
+        if self.bootstrap.is_empty() {
+            return invalid("bootstrap", "needs at least one host:port");
+        }
+        if self.connect_timeout_ms == 0 || self.request_timeout_ms == 0 {
+            return invalid("connect_timeout_ms, request_timeout_ms", "must be above 0");
+        }
+        if self.in_flight_requests_max == 0 {
+            return invalid("in_flight_requests_max", "must be above 0");
+        }
+        if self.frame_bytes_max < 1024 || i32::try_from(self.frame_bytes_max).is_err() {
+            return invalid("frame_bytes_max", "must be between 1024 and 2147483647");
+        }
+        if self.backoff.initial_ms == 0 || self.backoff.base < 1.0 || self.backoff.max_ms < self.backoff.initial_ms {
+            return invalid("backoff", "needs 1 <= initial_ms <= max_ms and base >= 1");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    pub(crate) fn retry_timeout(&self) -> Duration {
+        Duration::from_millis(self.retry_timeout_ms)
+    }
+}

@@ -1,0 +1,312 @@
+//! A client of one partition: produce, fetch, list offsets, delete records, one call at a time.
+//!
+//! Produce is idempotent wherever the broker allows it, so a retry after a lost connection never doubles a record.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kanat_protocol::batch::{BatchBuilder, BatchOptions, Records};
+use kanat_protocol::compression::{Compression, Compressor, Decompressor};
+use kanat_protocol::messages::ApiKey;
+
+use crate::broker::ConnectionClass;
+use crate::cluster::{Cluster, Leader};
+use crate::consumer::{Fetched, SingleFetch};
+use crate::error::{Error, Result};
+use crate::list_offsets::list_offsets;
+use crate::produce::advance_sequence;
+use crate::produce::{Acks, INLINE_BYTES_MAX, Identity, init_identity, may_repeat, produce_request, read_answers};
+use crate::types::{Isolation, OffsetSpec, TopicPartition, UnknownTopic};
+
+/// The offset to ask for in [`PartitionClient::get_offset`].
+pub type OffsetAt = OffsetSpec;
+
+/// A record that owns its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// Key.
+    pub key: Option<Bytes>,
+    /// Value; `None` is a tombstone in a compacted topic.
+    pub value: Option<Bytes>,
+    /// Headers in order; keys may repeat and values may be null.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+    /// Milliseconds since the epoch.
+    pub timestamp: i64,
+}
+
+/// A record with its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordAndOffset {
+    /// The record.
+    pub record: Record,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// The idempotent producer's state for this partition.
+#[derive(Debug, Default)]
+struct Sequence {
+    /// `None` before the first produce and whenever the broker may have seen something else than we know.
+    known: Option<(Identity, i32)>,
+}
+
+/// One partition of a topic. Made by [`Client::partition_client`](crate::Client::partition_client).
+#[derive(Debug)]
+pub struct PartitionClient {
+    cluster: Arc<Cluster>,
+    partition: TopicPartition,
+    unknown: UnknownTopic,
+    isolation: Isolation,
+    /// Held across a produce: the batches of one sequence go out one after the other.
+    sequence: tokio::sync::Mutex<Sequence>,
+}
+
+impl PartitionClient {
+    pub(crate) async fn new(
+        cluster: Arc<Cluster>,
+        partition: TopicPartition,
+        unknown: UnknownTopic,
+    ) -> Result<PartitionClient> {
+        let ready = |leader| async move { Ok(leader) };
+        cluster.with_leader(&partition.topic, partition.partition, unknown, ready).await?;
+        let sequence = tokio::sync::Mutex::new(Sequence::default());
+        Ok(PartitionClient { cluster, partition, unknown, isolation: Isolation::ReadCommitted, sequence })
+    }
+
+    /// Sets which records of transactions [`fetch_records`](Self::fetch_records) and
+    /// [`get_offset`](Self::get_offset) see. Default: read committed.
+    pub fn with_isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Topic name.
+    pub fn topic(&self) -> &str {
+        &self.partition.topic
+    }
+
+    /// Partition number.
+    pub fn partition(&self) -> i32 {
+        self.partition.partition
+    }
+
+    /// Writes records as one batch and returns their offsets, acknowledged by every copy in sync.
+    ///
+    /// Retried within `retry_timeout_ms` under an idempotent producer id, so nothing is doubled. On a broker without
+    /// idempotent producers a failure with unknown outcome is returned, not retried.
+    ///
+    /// # Errors
+    /// The broker's refusal (for example `MESSAGE_TOO_LARGE`);
+    /// [`Error::is_outcome_unknown`] tells whether the batch may have been written.
+    pub async fn produce(&self, records: Vec<Record>, compression: Compression) -> Result<Vec<i64>> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sequence = self.sequence.lock().await;
+        // Taken out: a future dropped half-way leaves no sequence behind, and the next call starts a new one.
+        let (identity, base_sequence) = match sequence.known.take() {
+            Some(known) => known,
+            None => (self.identity().await?, 0),
+        };
+        let count = records.len();
+        let base_sequence = if identity.is_some() { base_sequence } else { -1 };
+        let batch = self.encode(records, compression, identity, base_sequence).await?;
+        let base_offset = self.send(batch, identity).await?;
+        if identity.is_some() {
+            sequence.known = Some((identity, advance_sequence(base_sequence, count)));
+        }
+        let end = base_offset + i64::try_from(count).unwrap_or(i64::MAX);
+        Ok((base_offset..end).collect())
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        match init_identity(&self.cluster).await {
+            Err(Error::UnsupportedApi { .. }) => Ok(Identity::NONE),
+            other => other,
+        }
+    }
+
+    async fn encode(
+        &self,
+        records: Vec<Record>,
+        compression: Compression,
+        identity: Identity,
+        base_sequence: i32,
+    ) -> Result<Bytes> {
+        let size =
+            |record: &Record| record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
+        let bytes: usize = records.iter().map(size).sum();
+        let encode = move || encode_batch(&records, compression, identity, base_sequence);
+        let encoded = if bytes <= INLINE_BYTES_MAX {
+            encode()
+        } else {
+            tokio::task::spawn_blocking(encode).await.map_err(|_| Error::Closed { what: "runtime" })?
+        };
+        encoded.map_err(|source| Error::EncodeRecord {
+            topic: Arc::clone(&self.partition.topic),
+            partition: self.partition.partition,
+            source: Arc::new(source),
+        })
+    }
+
+    /// Sends one batch until it is acknowledged; returns its base offset.
+    async fn send(&self, batch: Bytes, identity: Identity) -> Result<i64> {
+        let (partition, timeout) = (&self.partition, self.cluster.options().request_timeout());
+        let timeout_ms = i32::try_from(self.cluster.options().request_timeout_ms).unwrap_or(i32::MAX);
+        let attempt = |leader: Leader| {
+            let batch = batch.clone();
+            async move {
+                let connection = leader.broker.connection(ConnectionClass::Produce).await?;
+                let request = produce_request(Acks::All, timeout_ms, std::iter::once((partition, batch)));
+                let response = connection.request(ApiKey::Produce, &request, timeout).await?;
+                let answer = read_answers(&connection, response).into_values().next();
+                let missing = || connection.malformed(ApiKey::Produce, format!("no answer for {partition}"));
+                let appended = answer.ok_or_else(missing)?;
+                // Wrapped so that the retry loop around does not repeat what must not be repeated.
+                Ok(match appended {
+                    Err(error) if may_repeat(&error, identity) => return Err(error),
+                    other => other,
+                })
+            }
+        };
+        let attempt = |leader| async {
+            match attempt(leader).await {
+                Err(error) if !may_repeat(&error, identity) => Ok(Err(error)),
+                other => other,
+            }
+        };
+        let ack = self.cluster.with_leader(&partition.topic, partition.partition, self.unknown, attempt).await??;
+        Ok(ack.base_offset)
+    }
+
+    /// Fetches records from `offset` on: at least `bytes.start` bytes unless `max_wait_ms` pass first, at most about
+    /// `bytes.end`. Returns the records at and above `offset`, and the high watermark.
+    ///
+    /// A stretch of the log without records (compacted away, aborted, transaction markers) gives an empty result; use
+    /// [`fetch`](Self::fetch) to learn the next offset.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`]; [`Error::CorruptBatch`]; what the leader failed with until `retry_timeout_ms`.
+    pub async fn fetch_records(
+        &self,
+        offset: i64,
+        bytes: Range<i32>,
+        max_wait_ms: i32,
+    ) -> Result<(Vec<RecordAndOffset>, i64)> {
+        let fetched = self.fetch(offset, bytes, max_wait_ms).await?;
+        let high_watermark = fetched.high_watermark;
+        let bytes_max = self.cluster.options().decompressed_bytes_max;
+        let decode = move || decode_records(&fetched, bytes_max);
+        // The wire bytes say nothing of how large the records are once decompressed.
+        let records = tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Closed { what: "runtime" })??;
+        Ok((records, high_watermark))
+    }
+
+    /// As [`fetch_records`](Self::fetch_records), with the batches still compressed and the offset to go on from.
+    ///
+    /// # Errors
+    /// As [`fetch_records`](Self::fetch_records).
+    pub async fn fetch(&self, offset: i64, bytes: Range<i32>, max_wait_ms: i32) -> Result<Fetched> {
+        let fetch = SingleFetch { partition: &self.partition, offset, bytes, max_wait_ms, isolation: self.isolation };
+        let (fetch, timeout) = (&fetch, self.cluster.options().request_timeout());
+        let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
+        let attempt = |leader: Leader| async move { fetch.run(leader, timeout + wait).await };
+        let fetched =
+            self.cluster.with_leader(&self.partition.topic, self.partition.partition, self.unknown, attempt).await;
+        match fetched {
+            Err(Error::OffsetOutOfRange { topic, partition, offset, .. }) => {
+                let (log_start, high_watermark) = self.range().await.unwrap_or((-1, -1));
+                Err(Error::OffsetOutOfRange { topic, partition, offset, log_start, high_watermark })
+            }
+            other => other,
+        }
+    }
+
+    async fn range(&self) -> Result<(i64, i64)> {
+        let ends = [(self.partition.clone(), OffsetSpec::Earliest), (self.partition.clone(), OffsetSpec::Latest)];
+        let found = list_offsets(&self.cluster, &ends, Isolation::ReadUncommitted).await?;
+        Ok(found.first().zip(found.get(1)).map_or((-1, -1), |((_, first), (_, end))| (first.offset, end.offset)))
+    }
+
+    /// The first offset, the one after the last, or that of the first record at or after a timestamp (-1: none).
+    ///
+    /// # Errors
+    /// What the leader failed with until `retry_timeout_ms`.
+    pub async fn get_offset(&self, at: OffsetAt) -> Result<i64> {
+        let wanted = [(self.partition.clone(), at)];
+        let found = list_offsets(&self.cluster, &wanted, self.isolation).await?;
+        Ok(found.first().map_or(-1, |(_, listed)| listed.offset))
+    }
+
+    /// Deletes the records below `offset` and returns the new first offset. `timeout_ms` bounds the broker's wait for
+    /// its followers.
+    ///
+    /// # Errors
+    /// The leader's refusal, such as `OFFSET_OUT_OF_RANGE`; what it failed with until `retry_timeout_ms`.
+    pub async fn delete_records(&self, offset: i64, timeout_ms: i32) -> Result<i64> {
+        crate::admin::delete_records(&self.cluster, &self.partition, offset, timeout_ms).await
+    }
+}
+
+fn encode_batch(
+    records: &[Record],
+    compression: Compression,
+    identity: Identity,
+    base_sequence: i32,
+) -> kanat_protocol::Result<Bytes> {
+    // One call is one batch; the broker's limit decides whether it is too large.
+    let bytes_max = usize::try_from(i32::MAX).unwrap_or(usize::MAX);
+    let mut builder = BatchBuilder::new(BatchOptions { bytes_max, ..BatchOptions::default() });
+    builder.set_producer(identity.id, identity.epoch, base_sequence);
+    let mut headers = Vec::new();
+    for record in records {
+        headers.clear();
+        headers.extend(record.headers.iter().map(|(key, value)| (&key[..], value.as_deref())));
+        builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers)?;
+    }
+    builder.seal(compression, &mut Compressor::new())
+}
+
+fn decode_records(fetched: &Fetched, bytes_max: usize) -> Result<Vec<RecordAndOffset>> {
+    let mut decompressor = Decompressor::new(bytes_max);
+    let mut decoded = Vec::new();
+    for batch in &fetched.batches {
+        let corrupt = |source| Error::CorruptBatch {
+            topic: Arc::clone(&fetched.tp.topic),
+            partition: fetched.tp.partition,
+            offset: batch.header().base_offset,
+            source: Arc::new(source),
+        };
+        let records = batch.records(&mut decompressor).map_err(corrupt)?;
+        decode_batch(&records, fetched.first_offset, &mut decoded).map_err(corrupt)?;
+    }
+    Ok(decoded)
+}
+
+/// Records of one batch at and above `from`; their bytes share the batch's memory.
+fn decode_batch(records: &Records, from: i64, decoded: &mut Vec<RecordAndOffset>) -> kanat_protocol::Result<()> {
+    let shared = |bytes: &[u8]| records.body().slice_ref(bytes);
+    for record in records.iter() {
+        let record = record?;
+        if record.offset < from {
+            continue;
+        }
+        let mut headers = Vec::new();
+        for header in record.headers() {
+            let (key, value) = header?;
+            headers.push((shared(key), value.map(shared)));
+        }
+        decoded.push(RecordAndOffset {
+            offset: record.offset,
+            record: Record {
+                key: record.key.map(shared),
+                value: record.value.map(shared),
+                headers,
+                timestamp: record.timestamp,
+            },
+        });
+    }
+    Ok(())
+}

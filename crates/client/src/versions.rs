@@ -1,0 +1,39 @@
+//! Which versions of each request this client speaks.
+//!
+//! Upper ends stop where the next version changes what we rely on: Produce 13 names topics by id only, Fetch 18 wants
+//! the follower's high watermark, OffsetCommit 9 and OffsetFetch 9 carry member epochs of the new group protocol.
+
+use kanat_protocol::messages::ApiKey;
+use kanat_protocol::version::VersionRange;
+
+/// First Fetch version with sessions (KIP-227).
+pub(crate) const FETCH_SESSIONS: i16 = 7;
+/// First Fetch version that names topics by id only.
+pub(crate) const FETCH_TOPIC_IDS: i16 = 13;
+
+/// The versions spoken, or `None` for a request this client never sends.
+pub(crate) fn spoken(api: ApiKey) -> Option<VersionRange> {
+    let (min, max) = match api {
+        ApiKey::Produce => (3, 12),
+        ApiKey::Fetch => (4, 17),
+        ApiKey::ListOffsets => (1, 7),
+        ApiKey::Metadata => (4, 12),
+        ApiKey::OffsetCommit => (2, 8),
+        ApiKey::OffsetFetch => (1, 8),
+        ApiKey::FindCoordinator => (1, 4),
+        ApiKey::DescribeGroups => (0, 5),
+        ApiKey::ListGroups => (0, 4),
+        ApiKey::DeleteGroups => (0, 2),
+        ApiKey::OffsetDelete => (0, 0),
+        ApiKey::CreateTopics => (2, 7),
+        ApiKey::DeleteTopics => (1, 5),
+        ApiKey::CreatePartitions => (0, 3),
+        ApiKey::DeleteRecords => (0, 2),
+        ApiKey::InitProducerId => (0, 4),
+        ApiKey::DescribeConfigs => (1, 4),
+        ApiKey::IncrementalAlterConfigs => (0, 1),
+        ApiKey::ApiVersions => (0, 3),
+        _ => return None,
+    };
+    Some(VersionRange { min, max })
+}
