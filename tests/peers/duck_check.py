@@ -9,6 +9,8 @@ usage: duck_check.py readable TABLE
            --where-none  no row satisfies the condition
        duck_check.py query TABLE SQL
            prints the rows of SQL, which names the table `t`, as JSON lines
+       duck_check.py files TABLE...
+           prints one JSON line per table: a list of its files, each with its columns and rows, every value as text
 
 The table may be in either layout: the raw one is recognised by its `data` column and its Kafka columns and `id` are taken
 from there. Exit code 0 and one line of figures, or 1 and what is wrong.
@@ -125,10 +127,25 @@ def query(arguments):
         print(json.dumps(dict(zip(names, row)), default=str))
 
 
+def read_as_text(connection, path):
+    described = connection.execute("DESCRIBE FROM read_parquet(?)", [path]).fetchall()
+    columns = {name: kind for name, kind, *_ in described}
+    shown = ", ".join('"%s"::VARCHAR' % name.replace('"', '""') for name in columns)
+    rows = connection.execute(f"SELECT {shown} FROM read_parquet(?, file_row_number=true) ORDER BY file_row_number", [path])
+    return {"columns": columns, "rows": rows.fetchall()}
+
+
+def files(arguments):
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for table in [arguments.table, *arguments.tables]:
+        print(json.dumps([read_as_text(connection, path) for path in parquet_files(table)]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for name, run in [("readable", readable), ("holds", holds), ("query", query)]:
+    for name, run in [("readable", readable), ("holds", holds), ("query", query), ("files", files)]:
         verb = verbs.add_parser(name)
         verb.add_argument("table")
         verb.set_defaults(run=run)
@@ -137,6 +154,8 @@ def main():
             verb.add_argument("--rows", type=int)
             verb.add_argument("--ids", type=int)
             verb.add_argument("--where-none", action="append", default=[])
+        if name == "files":
+            verb.add_argument("tables", nargs="*")
         if name == "query":
             verb.add_argument("sql")
     arguments = parser.parse_args()

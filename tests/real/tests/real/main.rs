@@ -2,5 +2,6 @@
 //! the tables.
 
 mod cluster;
+mod fetch;
 mod kill;
 mod sync;
