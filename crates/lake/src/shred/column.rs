@@ -76,7 +76,7 @@ impl Column {
             self.align(row);
         }
         // After a null the column stays short: whoever comes next fills it up.
-        if self.values.take(scanner, canonical, &mut self.spec)?
+        if self.values.take(scanner, canonical, self.spec.data_type)?
             && let Some(validity) = &mut self.validity
         {
             validity.append(true);
@@ -224,24 +224,23 @@ impl Values {
         &mut self,
         scanner: &mut Scanner<'_>,
         canonical: &mut Canonical,
-        spec: &mut Arc<ColumnSpec>,
+        data_type: DataType,
     ) -> Result<bool, Stop> {
         let first = scanner.peek().unwrap_or_default();
         match (self, first) {
             (Self::Text(text), b'"') => {
+                check_name(data_type, DataType::String)?;
                 text.push(|bytes| {
                     scanner.string()?.unescape_into(bytes);
                     Ok(())
                 })?;
-                rename_text(spec, DataType::String);
             }
             (Self::Int64(values), b'-' | b'0'..=b'9') => values.push(scanner.number()?.as_i64().ok_or(Stop::Misfit)?),
             (Self::Float64(values), b'-' | b'0'..=b'9') => values.push(scanner.number()?.as_f64().ok_or(Stop::Misfit)?),
             (Self::Timestamp(values), b'"') => {
                 let parsed = timestamp::parse(&scanner.string()?.unescape()).ok_or(Stop::Misfit)?;
-                // The four types are one in Arrow: a finer value changes nothing but the name.
-                if parsed.precision > spec.data_type {
-                    Arc::make_mut(spec).data_type = parsed.precision;
+                if parsed.precision > data_type {
+                    return Err(Stop::Misfit);
                 }
                 values.push(parsed.micros);
             }
@@ -254,17 +253,17 @@ impl Values {
             (Self::Int64(values), b't' | b'f') => values.push(boolean(scanner, first)?.into()),
             (Self::Float64(values), b't' | b'f') => values.push(boolean(scanner, first)?.into()),
             (Self::Text(text), b'{' | b'[') => {
+                check_name(data_type, if first == b'{' { DataType::Object } else { DataType::Array })?;
                 text.push(|bytes| canonical.write_value(scanner, bytes))?;
-                rename_text(spec, if first == b'{' { DataType::Object } else { DataType::Array });
             }
             (Self::Text(text), _) => {
+                check_name(data_type, DataType::String)?;
                 text.push(|bytes| {
                     let start = scanner.position();
                     scanner.skip_value()?;
                     bytes.extend_from_slice(scanner.since(start));
                     Ok(())
                 })?;
-                rename_text(spec, DataType::String);
             }
             (Self::Ignored, _) => {
                 scanner.skip_value()?;
@@ -294,12 +293,10 @@ impl Values {
     }
 }
 
-/// A column of objects or of arrays takes any value, all being text; only its type then has the name `string`.
+/// Text of all kinds is one in Arrow, but a column is called `object` or `array` only as long as it has nothing else.
 #[inline]
-fn rename_text(spec: &mut Arc<ColumnSpec>, value: DataType) {
-    if spec.data_type != DataType::String && spec.data_type != value {
-        Arc::make_mut(spec).data_type = DataType::String;
-    }
+fn check_name(column: DataType, value: DataType) -> Result<(), Stop> {
+    if column == DataType::String || column == value { Ok(()) } else { Err(Stop::Misfit) }
 }
 
 /// The word that begins with `first`, `t` or `f`.
