@@ -3,13 +3,13 @@
 //! The pool keeps one handle on every buffer it has lent. A buffer whose other handles are all gone is unique again,
 //! and its allocation serves the next batch. Nothing has to be returned by the reader.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Lent buffers remembered at most; further ones are simply freed by their last reader.
-const LENT_MAX: usize = 8;
+const LENT_MAX: usize = 4;
 
 /// Buffers above this capacity are not kept, so that one huge batch does not pin its memory for good.
-const KEPT_BYTES_MAX: usize = 8 << 20;
+const KEPT_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Default)]
 pub(super) struct BufferPool {
@@ -49,8 +49,7 @@ impl BufferPool {
             return Bytes::new();
         }
         let keep = buffer.capacity() <= KEPT_BYTES_MAX;
-        // Through BytesMut the allocation stays intact whatever its spare capacity.
-        let bytes = BytesMut::from(Bytes::from(buffer)).freeze();
+        let bytes = Bytes::from(buffer);
         if keep {
             if self.lent.len() == LENT_MAX {
                 self.lent.swap_remove(0);
