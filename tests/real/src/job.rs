@@ -119,9 +119,21 @@ impl Job {
         command
     }
 
-    fn set_layout(&self, layout: Layout) {
+    /// The columns that discovery found, as `type_schema.properties` of the catalog has them.
+    ///
+    /// # Panics
+    /// When discovery left no catalog.
+    pub fn discovered_properties(&self) -> Value {
+        self.catalog()["streams"][0]["stream"]["type_schema"]["properties"].take()
+    }
+
+    fn catalog(&self) -> Value {
         let text = std::fs::read_to_string(self.path("streams.json")).expect("discover leaves a streams.json");
-        let mut catalog: Value = serde_json::from_str(&text).expect("streams.json is JSON");
+        serde_json::from_str(&text).expect("streams.json is JSON")
+    }
+
+    fn set_layout(&self, layout: Layout) {
+        let mut catalog = self.catalog();
         let selected = &mut catalog["selected_streams"]["topics"][0];
         assert_eq!(selected["stream_name"], self.topic, "discover selects the topic");
         selected["normalization"] = json!(layout == Layout::Normalized);

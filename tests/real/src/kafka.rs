@@ -1,6 +1,5 @@
 //! Apache Kafka clusters, one and three nodes, and topics filled by Kafka's own producer.
 
-use std::ffi::OsStr;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::Command;
@@ -38,9 +37,12 @@ impl Kafka {
     /// When it does not start; the message holds what the script said.
     pub fn start(nodes: u32) -> Kafka {
         let dir = tempfile::Builder::new().prefix("kanat-kafka-").tempdir().expect("a temporary folder");
-        let bootstrap = run(script("kafka.sh")
-            .args([OsStr::new("start"), dir.path().join("cluster").as_os_str()])
-            .args(["--nodes", &nodes.to_string(), "--parent", &std::process::id().to_string()]));
+        let bootstrap = run(script("kafka.sh").arg("start").arg(dir.path()).args([
+            "--nodes",
+            &nodes.to_string(),
+            "--parent",
+            &std::process::id().to_string(),
+        ]));
         Kafka { dir, bootstrap: bootstrap.trim().to_owned() }
     }
 
@@ -127,14 +129,14 @@ impl Kafka {
     }
 
     fn control(&self, verb: &str, node: u32) {
-        run(script("kafka.sh").arg(verb).arg(self.dir.path().join("cluster")).arg(node.to_string()));
+        run(script("kafka.sh").arg(verb).arg(self.dir.path()).arg(node.to_string()));
     }
 }
 
 impl Drop for Kafka {
     fn drop(&mut self) {
         // Errors are left to the watcher that kafka.sh has put beside the cluster.
-        let _ = script("kafka.sh").arg("stop").arg(self.dir.path().join("cluster")).output();
+        let _ = script("kafka.sh").arg("stop").arg(self.dir.path()).output();
     }
 }
 

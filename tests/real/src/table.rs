@@ -66,6 +66,17 @@ impl Table {
         self.judge("query", &[OsStr::new(sql)]).lines().map(parse).collect()
     }
 
+    /// Every file of every table with its columns and rows: for each table a JSON list as `duck_check.py files` prints it.
+    ///
+    /// # Panics
+    /// When DuckDB refuses a file.
+    pub fn files(tables: &[Table]) -> Vec<serde_json::Value> {
+        let Some((first, others)) = tables.split_first() else { return Vec::new() };
+        let others: Vec<&OsStr> = others.iter().map(|table| table.dir.as_os_str()).collect();
+        let parse = |line| serde_json::from_str(line).expect("duck_check.py prints JSON lines");
+        first.judge("files", &others).lines().map(parse).collect()
+    }
+
     fn judge(&self, verb: &str, arguments: &[&OsStr]) -> String {
         let script = peers_dir().join("duck_check.py");
         run(Command::new(peers_dir().join("python.sh")).arg(script).arg(verb).arg(&self.dir).args(arguments))

@@ -3,5 +3,6 @@
 
 mod cluster;
 mod fetch;
+mod golden;
 mod kill;
 mod sync;
