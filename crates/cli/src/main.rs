@@ -1,3 +1,69 @@
 //! The kanat command line.
+//!
+//! [`args`] says what can be asked, [`commands`] does it (one module a verb), [`output`] tells the
+//! person or program at standard output, [`progress`] draws the bar. Exit codes: 0 done, 1 failed,
+//! 3 failed and a person has to decide (see `docs/errors/`).
 
-fn main() {}
+mod args;
+mod commands;
+mod demo;
+mod interrupt;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use kanat_sync::error::EXIT_FAILURE;
+use tracing_subscriber::EnvFilter;
+
+use args::Cli;
+use output::Output;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Environment variable that chooses what is logged to standard error, such as `kanat_client=debug`.
+const LOG_VARIABLE: &str = "KANAT_LOG";
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    init_log();
+    let output = Output::detect();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.failure(&kanat_sync::Error::Internal { reason: format!("no runtime: {error}") });
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
+    let result = runtime.block_on(commands::run(&cli, &output));
+    // Blocking readers of standard input must not hold up the exit.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Help and version are no failure; a wrong command line is one like any other.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done when the terminal is gone.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(EXIT_FAILURE),
+    }
+}
+
+fn init_log() {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
