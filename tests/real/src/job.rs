@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{describe, run};
+use crate::program::{describe, peers_dir, run};
 use crate::{Kafka, Table};
 
 /// How the records become rows.
@@ -26,6 +26,16 @@ pub enum Layout {
 pub struct Job {
     dir: TempDir,
     topic: String,
+    group: String,
+}
+
+/// What a whole run took.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// From start to exit.
+    pub wall: Duration,
+    /// High-water mark of the resident memory, in millions of bytes.
+    pub peak_rss_mb: f64,
 }
 
 /// What became of a child process.
@@ -44,11 +54,11 @@ impl Job {
     /// When discovery fails.
     pub fn new(kafka: &Kafka, topic: &str, layout: Layout, max_file_size_mb: f64) -> Job {
         let dir = tempfile::Builder::new().prefix("kanat-job-").tempdir().expect("a temporary folder");
-        let job = Job { dir, topic: topic.to_owned() };
+        let job = Job { dir, topic: topic.to_owned(), group: format!("{topic}-{}", fastrand::u64(..)) };
         let source = json!({
             "bootstrap_servers": kafka.bootstrap(),
             "protocol": {"security_protocol": "PLAINTEXT"},
-            "consumer_group_id": format!("{topic}-{}", fastrand::u64(..)),
+            "consumer_group_id": job.group,
             "max_threads": 4,
             "topic_pattern": format!("^{topic}$"),
         });
@@ -67,6 +77,21 @@ impl Job {
     /// When it exits with another code than 0.
     pub fn sync(&self) {
         run(&mut self.sync_command());
+    }
+
+    /// Runs `kanat sync` to its end and says what it took.
+    ///
+    /// # Panics
+    /// When it exits with another code than 0.
+    pub fn sync_measured(&self) -> Cost {
+        let sync = self.sync_command();
+        let mut command = Command::new(peers_dir().join("python.sh"));
+        command.arg(peers_dir().join("measure.py")).arg(sync.get_program()).args(sync.get_args());
+        let printed = run(&mut command);
+        let figures: Value = serde_json::from_str(printed.lines().last().expect("measure.py prints a line"))
+            .expect("measure.py prints JSON");
+        let figure = |name: &str| figures[name].as_f64().expect("measure.py prints numbers");
+        Cost { wall: Duration::from_secs_f64(figure("wall_s")), peak_rss_mb: figure("peak_rss_mb") }
     }
 
     /// Runs `kanat sync` and ends it with SIGKILL after `patience`, unless it ends before.
@@ -101,6 +126,11 @@ impl Job {
             output.is_some_and(|output| Outcome::Ended(output).is_done()),
             "kanat sync is not done in {patience:?}"
         );
+    }
+
+    /// The consumer group that the job commits its offsets to.
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// The table that the job writes.

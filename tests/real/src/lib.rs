@@ -9,7 +9,7 @@ mod kafka;
 mod program;
 mod table;
 
-pub use job::{Job, Layout, Outcome};
+pub use job::{Cost, Job, Layout, Outcome};
 pub use kafka::{Contents, Kafka};
 pub use program::{peers_dir, run, run_with_input};
 pub use table::Table;

@@ -1,5 +1,7 @@
 //! Whole topics into tables: every record that Kafka's own consumer sees is a row, once.
 
+use std::time::Duration;
+
 use kanat_bench::Shape;
 use kanat_tests::{Contents, Job, Kafka, Layout, Table};
 
@@ -80,18 +82,47 @@ fn four_partitions_raw() {
     assert_eq!(sums[0]["ids"], sum_of_numbers(100_000));
 }
 
+/// Memory must not grow with the number of partitions.
 #[test]
-fn sixty_four_partitions() {
-    let table = synced("sync-wide", &contents(200_000, 64, &["--codec", "snappy"]), Layout::Normalized);
-    table.assert_ids(200_000);
+fn sixty_four_partitions_in_little_memory() {
+    let kafka = Kafka::shared();
+    let topic = "sync-wide";
+    kafka.load(topic, &contents(600_000, 64, &["--codec", "snappy"]));
+    let job = Job::new(kafka, topic, Layout::Normalized, FILE_SIZE_MB);
+    let cost = job.sync_measured();
+    job.table().assert_holds(&kafka.offsets_file(topic), &[]);
+    job.table().assert_ids(600_000);
+    assert!(cost.peak_rss_mb <= 256.0, "{cost:?}");
 }
 
-/// Markers take offsets but are no records, and aborted records must not become rows.
+/// Markers take offsets but are no records, and aborted records must not become rows. The group ends where the log ends, so
+/// that an operator sees no lag and the next run has nothing to do.
 #[test]
 fn a_transactional_topic() {
-    let contents = contents(60_000, 4, &["--codec", "lz4", "--transactions", "2500", "3"]);
-    let table = synced("sync-transactions", &contents, Layout::Normalized);
-    table.assert_ids(60_000);
+    let kafka = Kafka::shared();
+    let topic = "sync-transactions";
+    kafka.load(topic, &contents(60_000, 4, &["--codec", "lz4", "--transactions", "2500", "3"]));
+    let job = Job::new(kafka, topic, Layout::Normalized, FILE_SIZE_MB);
+    job.sync();
+    job.table().assert_holds(&kafka.offsets_file(topic), &[]);
+    job.table().assert_ids(60_000);
+    let lag = kafka.java("Lag", &[job.group(), topic]);
+    assert_eq!(lag.lines().count(), 4, "{lag}");
+    for line in lag.lines() {
+        let figures: Vec<&str> = line.split(' ').collect();
+        assert_eq!(figures[1], figures[2], "partition {} is committed up to its end", figures[0]);
+    }
+}
+
+/// A job of three records is all fixed cost; there must be no wait in it.
+#[test]
+fn three_records_take_no_time() {
+    let kafka = Kafka::shared();
+    kafka.load("sync-three", &contents(3, 1, &[]));
+    let job = Job::new(kafka, "sync-three", Layout::Normalized, FILE_SIZE_MB);
+    let cost = job.sync_measured();
+    job.table().assert_ids(3);
+    assert!(cost.wall < Duration::from_millis(1000), "{cost:?}");
 }
 
 /// After compaction most offsets are missing, at the end of a partition too.
