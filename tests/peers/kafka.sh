@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # usage: tests/peers/kafka.sh start DIR [--nodes 1|3] [--parent PID] [--set KEY=VALUE]...
-#        tests/peers/kafka.sh stop DIR
+#        tests/peers/kafka.sh stop DIR        shuts it down; DIR keeps the data
+#        tests/peers/kafka.sh destroy DIR     kills it and removes DIR
 #        tests/peers/kafka.sh stop-node|kill-node|start-node DIR NODE
 #
 # A real Apache Kafka (KRaft, every node broker and controller) on free ports of 127.0.0.1, with all its files in DIR.
 # `start` returns when every node answers and prints the bootstrap servers, which DIR/bootstrap also holds.
-# With --parent the cluster stops and DIR is removed once that process is gone, so that a killed test leaves nothing behind.
+# With --parent the cluster is destroyed once that process is gone, so that a killed test leaves nothing behind.
 # KAFKA_HEAP sets the JVM's memory options.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -85,8 +86,16 @@ exec_java() { # DIR CLASS ARGS...
     -cp "$KAFKA_LIBS/*" "$@"
 }
 
-format_node() { # DIR NODE
-  (exec_java "$1" kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$1/$2/server.properties") >"$1/$2/format.log" 2>&1
+format_first_node() { # DIR
+  (exec_java "$1" kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$1/1/server.properties") >"$1/format.log" 2>&1
+}
+
+# A formatted folder differs between nodes in two ids only, and a JVM takes seconds to write them.
+format_like_first_node() { # DIR NODE
+  local directory_id
+  directory_id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+  cp -r "$1/1/data" "$1/$2/data"
+  sed -i -e "s/^node.id=.*/node.id=$2/" -e "s/^directory.id=.*/directory.id=$directory_id/" "$1/$2/data/meta.properties"
 }
 
 launch_node() { # DIR NODE
@@ -141,32 +150,34 @@ start_cluster() { # DIR NODES PARENT SETTING...
     echo "${ports[2 * node - 2]}" >"$dir/$node/port"
     write_config "$dir" "$node" "$nodes" "${ports[2 * node - 2]}" "${ports[2 * node - 1]}" "${voters#,}"
     for setting in "$@"; do echo "$setting" >>"$dir/$node/server.properties"; done
-    format_node "$dir" "$node" || fail "node $node could not be formatted, see $dir/$node/format.log"
-    launch_node "$dir" "$node"
   done
+  format_first_node "$dir" || fail "the first node could not be formatted, see $dir/format.log"
+  for ((node = 2; node <= nodes; node++)); do format_like_first_node "$dir" "$node"; done
+  for ((node = 1; node <= nodes; node++)); do launch_node "$dir" "$node"; done
   [ -z "$parent" ] || watch_parent "$dir" "$parent"
   for ((node = 1; node <= nodes; node++)); do await_node "$dir" "$node"; done
   echo "${servers#,}" | tee "$dir/bootstrap"
 }
 
 watch_parent() { # DIR PARENT
-  setsid bash -c 'tail --pid="$1" -f /dev/null; "$2" stop "$3"; rm -rf "$3"' watch "$2" "$PEERS_DIR/kafka.sh" "$1" \
+  setsid bash -c 'tail --pid="$1" -f /dev/null; [ ! -d "$3" ] || "$2" destroy "$3"' watch "$2" "$PEERS_DIR/kafka.sh" "$1" \
     </dev/null >/dev/null 2>&1 &
   disown
 }
 
-stop_cluster() { # DIR
+# The signal goes to all nodes before the first is waited for.
+end_cluster() { # DIR SIGNAL
   local home
   for home in "$1"/[0-9]; do
-    [ -f "$home/pid" ] && kill -TERM "$(cat "$home/pid")" 2>/dev/null
-  done || true
+    [ ! -f "$home/pid" ] || kill "-$2" "$(cat "$home/pid")" 2>/dev/null || true
+  done
   for home in "$1"/[0-9]; do
-    [ -d "$home" ] && end_node "$1" "$(basename "$home")" TERM
-  done || true
+    [ ! -f "$home/pid" ] || end_node "$1" "$(basename "$home")" "$2"
+  done
 }
 
 command=${1:-} dir=${2:-}
-[ -n "$command" ] && [ -n "$dir" ] || fail "usage: kafka.sh start|stop|stop-node|kill-node|start-node DIR ..."
+[ -n "$command" ] && [ -n "$dir" ] || fail "usage: kafka.sh start|stop|destroy|stop-node|kill-node|start-node DIR ..."
 shift 2
 [ "$command" != start ] || mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -184,7 +195,11 @@ start)
   done
   start_cluster "$dir" "$nodes" "$parent" "${settings[@]}"
   ;;
-stop) stop_cluster "$dir" ;;
+stop) end_cluster "$dir" TERM ;;
+destroy)
+  end_cluster "$dir" KILL
+  rm -rf "$dir"
+  ;;
 stop-node) end_node "$dir" "$1" TERM ;;
 kill-node) end_node "$dir" "$1" KILL ;;
 start-node)

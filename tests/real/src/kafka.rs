@@ -136,7 +136,7 @@ impl Kafka {
 impl Drop for Kafka {
     fn drop(&mut self) {
         // Errors are left to the watcher that kafka.sh has put beside the cluster.
-        let _ = script("kafka.sh").arg("stop").arg(self.dir.path()).output();
+        let _ = script("kafka.sh").arg("destroy").arg(self.dir.path()).output();
     }
 }
 
