@@ -63,11 +63,19 @@ mod tests {
         let text = encrypt("{\"password\":\"hunter2\"}", "open sesame");
         let short = format!("{:?}", STANDARD.encode([1, 2, 3]));
         for (content, key, sentence) in [
-            (text.as_str(), "other", "cannot decrypt source.json: --encryption-key is not the key it was encrypted with"),
+            (
+                text.as_str(),
+                "other",
+                "cannot decrypt source.json: --encryption-key is not the key it was encrypted with",
+            ),
             ("{}", "k", "cannot decrypt source.json: the file is not one JSON string of base64"),
             ("\"***\"", "k", "cannot decrypt source.json: the string is not base64"),
             (short.as_str(), "k", "cannot decrypt source.json: the text is too short"),
-            (text.as_str(), "arn:aws:kms:eu-west-1:1:key/2", "command line: --encryption-key: a key in AWS KMS is not supported"),
+            (
+                text.as_str(),
+                "arn:aws:kms:eu-west-1:1:key/2",
+                "command line: --encryption-key: a key in AWS KMS is not supported",
+            ),
         ] {
             let error = decrypt(content, key, "source.json").unwrap_err().to_string();
             assert!(error.starts_with(sentence), "{error}\n{sentence}");

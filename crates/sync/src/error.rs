@@ -238,7 +238,9 @@ pub enum Error {
         servers: String,
     },
     /// The consumer group has members.
-    #[error("consumer group {group} is in use ({members} members, state {state}); stop them or set another consumer_group_id")]
+    #[error(
+        "consumer group {group} is in use ({members} members, state {state}); stop them or set another consumer_group_id"
+    )]
     GroupInUse {
         /// The group.
         group: String,
@@ -265,7 +267,9 @@ pub enum Error {
         log_start: i64,
     },
     /// A topic was deleted and created again since the last sync.
-    #[error("topic {topic} was deleted and created again since group {group} committed offset {committed} of partition {partition}")]
+    #[error(
+        "topic {topic} was deleted and created again since group {group} committed offset {committed} of partition {partition}"
+    )]
     TopicRecreated {
         /// The topic.
         topic: String,
@@ -277,7 +281,9 @@ pub enum Error {
         committed: i64,
     },
     /// The group's committed offset lies beyond the end of the log.
-    #[error("topic {topic} partition {partition}: group {group} stands at offset {committed}, beyond the end of the log at {end}")]
+    #[error(
+        "topic {topic} partition {partition}: group {group} stands at offset {committed}, beyond the end of the log at {end}"
+    )]
     CommittedAheadOfEnd {
         /// The topic.
         topic: String,

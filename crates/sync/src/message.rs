@@ -55,9 +55,7 @@ impl Message<'_> {
     /// The message as one JSON object.
     pub fn to_json(self) -> Value {
         let (kind, name, body) = match self {
-            Self::ConnectionStatus(None) => {
-                ("CONNECTION_STATUS", "connectionStatus", json!({"status": "SUCCEEDED"}))
-            }
+            Self::ConnectionStatus(None) => ("CONNECTION_STATUS", "connectionStatus", json!({"status": "SUCCEEDED"})),
             Self::ConnectionStatus(Some(error)) => {
                 let body = json!({"status": "FAILED", "message": error.to_string(), "code": error.code().to_string()});
                 ("CONNECTION_STATUS", "connectionStatus", body)

@@ -83,12 +83,7 @@ impl Comparison {
 
 impl Filter {
     /// Reads a `filter_config` that stands under `path` of `file`; `None` when it has no condition.
-    pub(super) fn parse(
-        file: &str,
-        path: String,
-        value: &Value,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Option<Self>> {
+    pub(super) fn parse(file: &str, path: String, value: &Value, warnings: &mut Vec<Warning>) -> Result<Option<Self>> {
         let mut section = Section::at(file, path, value)?;
         let logical_operator = match section.string("logical_operator")? {
             None => LogicalOperator::And,

@@ -40,8 +40,9 @@ fn merge_columns(selected: &SelectedColumns, old: Option<&Stream>, new: &Stream)
     let is_ours = |name: &String| {
         OLAKE_COLUMNS.contains(&name.as_str()) || new.properties.get(name).is_some_and(|property| property.olake_column)
     };
-    let keep =
-        |name: &&String| selected.columns.contains(*name) || is_ours(name) || (selected.sync_new_columns && !known(name));
+    let keep = |name: &&String| {
+        selected.columns.contains(*name) || is_ours(name) || (selected.sync_new_columns && !known(name))
+    };
     SelectedColumns {
         columns: new.properties.keys().filter(keep).cloned().collect(),
         sync_new_columns: selected.sync_new_columns,

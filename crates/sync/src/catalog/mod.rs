@@ -145,11 +145,8 @@ pub struct DiscoveredColumn {
 /// The columns that say where a record came from. `timestamps` holds the types of the record
 /// timestamps seen: [`DataType::Timestamp`] for whole seconds, [`DataType::TimestampMilli`] for others.
 pub fn kafka_columns(timestamps: TypeSet) -> Vec<DiscoveredColumn> {
-    let column = |name: &str, types| DiscoveredColumn {
-        source_key: name.to_owned(),
-        types,
-        destination_name: name.to_owned(),
-    };
+    let column =
+        |name: &str, types| DiscoveredColumn { source_key: name.to_owned(), types, destination_name: name.to_owned() };
     vec![
         column("_kafka_key", TypeSet::from_iter([DataType::String])),
         column("_kafka_offset", TypeSet::from_iter([DataType::Integer])),
@@ -171,11 +168,7 @@ impl Catalog {
             .map(|stream| Stream::from_discovered(stream, prefix, tables.assign(&stream.topic)))
             .collect();
         let selected = streams.iter().map(SelectedStream::of).collect();
-        Self {
-            selected_streams: Some(BTreeMap::from([(NAMESPACE.to_owned(), selected)])),
-            streams,
-            extra: Map::new(),
-        }
+        Self { selected_streams: Some(BTreeMap::from([(NAMESPACE.to_owned(), selected)])), streams, extra: Map::new() }
     }
 
     /// The selection of `topic`, in whatever namespace it stands.

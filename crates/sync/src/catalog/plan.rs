@@ -117,7 +117,8 @@ impl Catalog {
     fn warn_of_strangers(&self, file: &str, warnings: &mut Vec<Warning>) {
         for (namespace, selected) in self.selected_streams.iter().flatten() {
             for stream in selected.iter().filter(|it| self.stream(&it.stream_name).is_none()) {
-                let message = format!("selects topic {}, which streams does not describe; it is left out", stream.stream_name);
+                let message =
+                    format!("selects topic {}, which streams does not describe; it is left out", stream.stream_name);
                 warnings.push(Warning::new(file, format!("selected_streams.{namespace}"), message));
             }
         }
@@ -167,7 +168,9 @@ fn check_sync_mode(file: &str, key: &str, stream: &Stream, warnings: &mut Vec<Wa
             warnings.push(Warning::new(file, key, message));
             Ok(())
         }
-        other => Err(Error::wrong_value(file, key, format!("must be {SYNC_MODE} or cdc for a Kafka topic, not {other}"))),
+        other => {
+            Err(Error::wrong_value(file, key, format!("must be {SYNC_MODE} or cdc for a Kafka topic, not {other}")))
+        }
     }
 }
 

@@ -190,7 +190,8 @@ fn types(section: &mut Section<'_>) -> Result<TypeSet> {
     if names.is_empty() {
         return Err(section.wrong(KEY, "must name at least one type"));
     }
-    let known = |name: &String| name.parse::<DataType>().map_err(|error| section.wrong(KEY, format!("holds an {error}")));
+    let known =
+        |name: &String| name.parse::<DataType>().map_err(|error| section.wrong(KEY, format!("holds an {error}")));
     names.iter().map(known).collect()
 }
 

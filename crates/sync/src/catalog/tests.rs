@@ -26,7 +26,8 @@ pub(crate) fn catalog_of(topics: &[(&str, &[&str])]) -> Catalog {
 /// Gives a column the types named.
 pub(crate) fn set_types(catalog: &mut Catalog, topic: &str, column: &str, types: &[&str]) {
     let stream = catalog.streams.iter_mut().find(|stream| stream.name == topic).unwrap();
-    stream.properties.get_mut(column).unwrap().types = types.iter().map(|name| name.parse::<DataType>().unwrap()).collect();
+    stream.properties.get_mut(column).unwrap().types =
+        types.iter().map(|name| name.parse::<DataType>().unwrap()).collect();
 }
 
 fn parse(text: &str) -> Result<(Catalog, Vec<Warning>)> {
@@ -215,10 +216,7 @@ fn plans_refuse_what_would_go_wrong_later() {
             one("", r#","destination_table":"../etc""#),
             "streams.json: streams[0].stream.destination_table must be a plain folder name, not ../etc",
         ),
-        (
-            r#"{"streams":[]}"#.to_owned(),
-            "no valid streams found in catalog streams.json: streams is empty",
-        ),
+        (r#"{"streams":[]}"#.to_owned(), "no valid streams found in catalog streams.json: streams is empty"),
         (
             r#"{"streams":[{"stream":{"name":"t"}}],"selected_streams":{"topics":[{"stream_name":"u"}]}}"#.to_owned(),
             "no valid streams found in catalog streams.json: selected_streams names none of its 1 streams",

@@ -106,10 +106,7 @@ fn sasl_and_tls_are_read_in_full_and_then_refused_with_a_code() {
     assert!(!format!("{config:?}").contains("hunter2"), "no secret in Debug");
 
     let error = config.ensure_supported().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "source.json: protocol.security_protocol: SASL_SSL is not supported in this version"
-    );
+    assert_eq!(error.to_string(), "source.json: protocol.security_protocol: SASL_SSL is not supported in this version");
     assert_eq!(error.code().to_string(), "KN-1006");
 }
 

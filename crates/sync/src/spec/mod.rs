@@ -40,7 +40,8 @@ pub fn spec(kind: SpecKind) -> Result<Value> {
         SpecKind::Parquet => (include_str!("parquet.json"), include_str!("parquet_ui.json")),
     };
     let parse = |text: &str| -> Result<Value> {
-        serde_json::from_str(text).map_err(|error| Error::Internal { reason: format!("a built-in spec is broken: {error}") })
+        serde_json::from_str(text)
+            .map_err(|error| Error::Internal { reason: format!("a built-in spec is broken: {error}") })
     };
     let (schema, layout) = (parse(schema)?, parse(layout)?);
     Ok(json!({"jsonschema": schema, "uischema": layout.to_string()}))
