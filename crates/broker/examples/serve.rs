@@ -1,0 +1,52 @@
+//! Runs a broker until its standard input closes.
+//!
+//! Usage: `serve [--listen HOST:PORT] [--nodes N] [--dir DIR]`. The first line of standard output is the bootstrap
+//! address, the second the time the start took.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use kanat_broker::{Broker, BrokerOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, stdin, stdout};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = format!("{error}\n");
+            // Nobody is left to tell when standard error is closed.
+            let _ = tokio::io::stderr().write_all(message.as_bytes()).await;
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let options = parse(std::env::args().skip(1))?;
+    let started = Instant::now();
+    let broker = Broker::start(options).await?;
+    let lines = format!("{}\nstarted in {} us\n", broker.bootstrap(), started.elapsed().as_micros());
+    let mut out = stdout();
+    out.write_all(lines.as_bytes()).await?;
+    out.flush().await?;
+    let mut input = stdin();
+    let mut ignored = [0; 256];
+    while input.read(&mut ignored).await? > 0 {}
+    broker.stop().await;
+    Ok(())
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<BrokerOptions, String> {
+    let mut options = BrokerOptions::default();
+    while let Some(flag) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{flag} needs a value"))?;
+        options = match flag.as_str() {
+            "--listen" => options.with_listen(value),
+            "--dir" => options.with_dir(value),
+            "--nodes" => options.with_nodes(value.parse().map_err(|_| format!("--nodes {value}: not a number"))?),
+            _ => return Err(format!("unknown option {flag}")),
+        };
+    }
+    Ok(options)
+}

@@ -1,0 +1,243 @@
+//! One module per noun of the protocol: requests in, responses out.
+//!
+//! [`dispatch`] decodes the body, holds the request against the fault plan, and lets [`Handle::handle`] answer. A
+//! handler never fails as a whole: what goes wrong becomes an error code of the response.
+
+mod api_versions;
+mod configs;
+mod fetch;
+mod find_coordinator;
+mod group_admin;
+mod group_membership;
+mod leader_epochs;
+mod list_offsets;
+mod metadata;
+mod offsets;
+mod produce;
+mod producer_ids;
+mod records;
+mod topics;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use kanat_protocol::frame::{RequestFrame, decode_body, encode_response};
+use kanat_protocol::messages::*;
+use kanat_protocol::version::{VersionRange, supported};
+use kanat_protocol::{Error as ProtocolError, ErrorCode};
+use tokio::sync::watch;
+
+pub(crate) use api_versions::unsupported_version;
+
+use crate::cluster::{Cluster, Node};
+use crate::error::Refusal;
+use crate::faults::{FaultTarget, ForcedError, Verdict};
+
+/// What a handler knows besides the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) node_id: i32,
+    pub(crate) peer: SocketAddr,
+    pub(crate) client_id: StrBytes,
+    pub(crate) version: i16,
+    pub(crate) forced: Option<ForcedError>,
+    /// Turns true when the client is gone.
+    pub(crate) gone: watch::Receiver<bool>,
+    /// Set to close the connection after this request.
+    pub(crate) close: Arc<AtomicBool>,
+}
+
+impl Context {
+    pub(crate) fn node(&self) -> &Node {
+        self.cluster.node(self.node_id).expect("a connection belongs to a node")
+    }
+
+    /// Error the fault plan forces on the whole request.
+    pub(crate) fn check_request(&self) -> Result<(), Refusal> {
+        forced(self.forced.as_ref().and_then(ForcedError::whole))
+    }
+
+    /// Error the fault plan forces on a topic.
+    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), Refusal> {
+        forced(self.forced.as_ref().and_then(|error| error.topic(topic)))
+    }
+
+    /// Error the fault plan forces on a partition.
+    pub(crate) fn check_partition(&self, topic: &str, partition: i32) -> Result<(), Refusal> {
+        forced(self.forced.as_ref().and_then(|error| error.partition(topic, partition)))
+    }
+
+    /// Whether this node coordinates `group`, after what the fault plan forces on the request.
+    pub(crate) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
+        self.check_request().map_err(|refusal| refusal.code)?;
+        match self.cluster.coordinator_of(group) {
+            Some(node) if node.id == self.node_id => Ok(()),
+            _ => Err(ErrorCode::NotCoordinator),
+        }
+    }
+
+    /// Topic name of a request that names it by name or, from some version on, by id.
+    pub(crate) fn topic_name(&self, name: &TopicName, id: Uuid) -> Option<String> {
+        if id.is_nil() {
+            return Some(name.to_string());
+        }
+        self.cluster.topic_by_id(id).map(|topic| topic.name.to_string())
+    }
+
+    /// Runs work that may touch the disk off the runtime threads.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let context = self.clone();
+        self.cluster.run(move |_| work(&context)).await
+    }
+
+    /// Comes back when the client is gone.
+    pub(crate) async fn client_gone(&self) {
+        let mut gone = self.gone.clone();
+        // The sender lives as long as the connection.
+        let _ = gone.wait_for(|gone| *gone).await;
+    }
+
+    pub(crate) fn close_connection(&self) {
+        self.close.store(true, Ordering::Release);
+    }
+}
+
+fn forced(code: Option<ErrorCode>) -> Result<(), Refusal> {
+    match code {
+        Some(code) => Err(Refusal::new(code, "forced by the fault plan")),
+        None => Ok(()),
+    }
+}
+
+/// A request the broker answers.
+pub(crate) trait Handle: Request + Send + 'static {
+    /// Partitions the request names, for the fault plan.
+    fn partitions(&self, _context: &Context) -> Vec<(String, i32)> {
+        Vec::new()
+    }
+
+    /// Whether the client waits for an answer.
+    fn wants_answer(&self) -> bool {
+        true
+    }
+
+    fn handle(self, context: &Context) -> impl Future<Output = Self::Response> + Send;
+}
+
+/// Answer to a request, and what the fault plan still wants done to it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Frame to send, if the client waits for one.
+    pub(crate) answer: Option<Bytes>,
+    pub(crate) verdict: Verdict,
+}
+
+async fn respond<R: Handle>(mut context: Context, frame: RequestFrame) -> Result<Outcome, ProtocolError> {
+    let request: R = decode_body(frame.api_key, frame.api_version, frame.body)?;
+    let mut verdict = judge(&context, frame.api_key, &request);
+    for (topic, partition, to) in std::mem::take(&mut verdict.move_leaders) {
+        let moved = context.run(move |context| context.cluster.move_leader(&topic, partition, to)).await;
+        if let Err(error) = moved {
+            tracing::warn!(%error, "the fault plan could not move a leader");
+        }
+    }
+    if let Some(delay) = verdict.delay_before {
+        tokio::time::sleep(delay).await;
+    }
+    if verdict.drop_before {
+        return Ok(Outcome { answer: None, verdict });
+    }
+    context.forced = verdict.error.take();
+    let wants_answer = request.wants_answer();
+    let response = request.handle(&context).await;
+    let answer = match wants_answer {
+        true => Some(encode_response(frame.api_version, frame.correlation_id, &response)?),
+        false => None,
+    };
+    Ok(Outcome { answer, verdict })
+}
+
+fn judge<R: Handle>(context: &Context, api: ApiKey, request: &R) -> Verdict {
+    if context.cluster.faults.is_empty() {
+        return Verdict::default();
+    }
+    context.cluster.faults.judge(&FaultTarget {
+        api,
+        node: context.node_id,
+        client_id: &context.client_id,
+        partitions: &request.partitions(context),
+    })
+}
+
+macro_rules! apis {
+    ($($key:ident => $request:ty,)*) => {
+        /// APIs the broker answers.
+        const APIS: &[ApiKey] = &[$(ApiKey::$key),*];
+
+        /// Answers a request of a supported API and version.
+        pub(crate) async fn dispatch(context: Context, frame: RequestFrame) -> Result<Outcome, ProtocolError> {
+            match frame.api_key {
+                $(ApiKey::$key => Box::pin(respond::<$request>(context, frame)).await,)*
+                _ => Err(ProtocolError::ApiNotOffered { api_key: frame.api_key }),
+            }
+        }
+    };
+}
+
+apis! {
+    Produce => ProduceRequest,
+    Fetch => FetchRequest,
+    ListOffsets => ListOffsetsRequest,
+    Metadata => MetadataRequest,
+    OffsetCommit => OffsetCommitRequest,
+    OffsetFetch => OffsetFetchRequest,
+    FindCoordinator => FindCoordinatorRequest,
+    JoinGroup => JoinGroupRequest,
+    Heartbeat => HeartbeatRequest,
+    LeaveGroup => LeaveGroupRequest,
+    SyncGroup => SyncGroupRequest,
+    DescribeGroups => DescribeGroupsRequest,
+    ListGroups => ListGroupsRequest,
+    ApiVersions => ApiVersionsRequest,
+    CreateTopics => CreateTopicsRequest,
+    DeleteTopics => DeleteTopicsRequest,
+    DeleteRecords => DeleteRecordsRequest,
+    InitProducerId => InitProducerIdRequest,
+    OffsetForLeaderEpoch => OffsetForLeaderEpochRequest,
+    DescribeConfigs => DescribeConfigsRequest,
+    AlterConfigs => AlterConfigsRequest,
+    CreatePartitions => CreatePartitionsRequest,
+    DeleteGroups => DeleteGroupsRequest,
+    IncrementalAlterConfigs => IncrementalAlterConfigsRequest,
+    OffsetDelete => OffsetDeleteRequest,
+    DescribeCluster => DescribeClusterRequest,
+    DescribeTopicPartitions => DescribeTopicPartitionsRequest,
+}
+
+/// Whether a request of this API and version is answered.
+pub(crate) fn is_supported(api: ApiKey, version: i16) -> bool {
+    offered(api).is_some_and(|range| range.contains(version))
+}
+
+/// Versions of an API the broker answers.
+fn offered(api: ApiKey) -> Option<VersionRange> {
+    APIS.contains(&api).then(|| supported(api))
+}
+
+/// Code of a result for the wire.
+fn group_code(result: Result<(), ErrorCode>) -> i16 {
+    result.err().map_or(0, ErrorCode::code)
+}
+
+/// Text of a response.
+fn text(value: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(value.into())
+}
+
+/// Error message of a response.
+fn message<T>(result: &Result<T, Refusal>) -> Option<StrBytes> {
+    result.as_ref().err().map(|refusal| text(refusal.reason.clone()))
+}

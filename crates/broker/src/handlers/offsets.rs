@@ -1,0 +1,192 @@
+//! OffsetCommit, OffsetFetch and OffsetDelete.
+
+use std::collections::BTreeMap;
+
+use kanat_protocol::ErrorCode;
+use kanat_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
+use kanat_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use kanat_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use kanat_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kanat_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use kanat_protocol::messages::{
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+    OffsetFetchResponse, TopicName,
+};
+
+use super::{Context, Handle, group_code, text};
+use crate::cluster::unknown_partition;
+use crate::group::{CommitRequest, CommittedOffset};
+
+/// First version of OffsetFetch that asks for several groups.
+const BATCHED_FETCH_VERSION_MIN: i16 = 8;
+/// Offset of a partition nothing was committed for.
+const NO_OFFSET: i64 = -1;
+
+impl Handle for OffsetCommitRequest {
+    fn partitions(&self, _context: &Context) -> Vec<(String, i32)> {
+        let topics = self.topics.iter();
+        topics
+            .flat_map(|topic| {
+                topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index))
+            })
+            .collect()
+    }
+
+    async fn handle(self, context: &Context) -> OffsetCommitResponse {
+        context.run(move |context| commit(&self, context)).await
+    }
+}
+
+fn commit(request: &OffsetCommitRequest, context: &Context) -> OffsetCommitResponse {
+    let coordinator = &context.cluster.coordinator;
+    let allowed = context.check_coordinator(&request.group_id).and_then(|()| {
+        coordinator.check_commit(&CommitRequest {
+            group_id: &request.group_id,
+            member_id: &request.member_id,
+            instance_id: request.group_instance_id.as_deref(),
+            generation: request.generation_id_or_member_epoch,
+        })
+    });
+    let mut offsets = Vec::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let checked = allowed.and_then(|()| check_partition(&topic.name, partition, context));
+            if let Ok(committed) = &checked {
+                offsets.push((topic.name.to_string(), partition.partition_index, committed.clone()));
+            }
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(group_code(checked.map(|_| ())))
+        });
+        let partitions = partitions.collect();
+        topics.push(OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions));
+    }
+    if !offsets.is_empty() && coordinator.commit(&request.group_id, offsets).is_err() {
+        for partition in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.error_code = ErrorCode::KafkaStorageError.code();
+        }
+    }
+    OffsetCommitResponse::default().with_topics(topics)
+}
+
+fn check_partition(
+    topic: &TopicName,
+    partition: &OffsetCommitRequestPartition,
+    context: &Context,
+) -> Result<CommittedOffset, ErrorCode> {
+    let index = partition.partition_index;
+    context.check_partition(topic, index).map_err(|refusal| refusal.code)?;
+    let known = context.cluster.topic(topic).and_then(|topic| topic.partition(index));
+    known.ok_or_else(|| unknown_partition(topic, index).code)?;
+    let metadata = partition.committed_metadata.as_ref().map(ToString::to_string).unwrap_or_default();
+    if metadata.len() > context.cluster.options.limits.offset_metadata_bytes_max {
+        return Err(ErrorCode::OffsetMetadataTooLarge);
+    }
+    Ok(CommittedOffset { offset: partition.committed_offset, leader_epoch: partition.committed_leader_epoch, metadata })
+}
+
+impl Handle for OffsetFetchRequest {
+    async fn handle(self, context: &Context) -> OffsetFetchResponse {
+        if context.version >= BATCHED_FETCH_VERSION_MIN {
+            let groups = self.groups.into_iter().map(|group| fetch_group(group, context));
+            return OffsetFetchResponse::default().with_groups(groups.collect());
+        }
+        if let Err(code) = context.check_coordinator(&self.group_id) {
+            return OffsetFetchResponse::default().with_error_code(code.code());
+        }
+        let wanted = self
+            .topics
+            .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>());
+        let topics = find(&self.group_id, wanted, context).into_iter().map(|(name, offsets)| {
+            let partitions = offsets.into_iter().map(|(index, offset)| {
+                OffsetFetchResponsePartition::default()
+                    .with_partition_index(index)
+                    .with_committed_offset(offset.offset)
+                    .with_committed_leader_epoch(offset.leader_epoch)
+                    .with_metadata(Some(text(offset.metadata)))
+            });
+            OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
+        });
+        OffsetFetchResponse::default().with_topics(topics.collect())
+    }
+}
+
+fn fetch_group(group: OffsetFetchRequestGroup, context: &Context) -> OffsetFetchResponseGroup {
+    let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
+    if let Err(code) = context.check_coordinator(&group.group_id) {
+        return response.with_error_code(code.code());
+    }
+    let wanted = group
+        .topics
+        .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>());
+    let topics = find(&group.group_id, wanted, context).into_iter().map(|(name, offsets)| {
+        let partitions = offsets.into_iter().map(|(index, offset)| {
+            OffsetFetchResponsePartitions::default()
+                .with_partition_index(index)
+                .with_committed_offset(offset.offset)
+                .with_committed_leader_epoch(offset.leader_epoch)
+                .with_metadata(Some(text(offset.metadata)))
+        });
+        OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
+    });
+    response.with_topics(topics.collect())
+}
+
+type TopicOffsets = (TopicName, Vec<(i32, CommittedOffset)>);
+
+/// Offsets of the wanted partitions, or of all.
+fn find(group_id: &str, wanted: Option<Vec<(TopicName, Vec<i32>)>>, context: &Context) -> Vec<TopicOffsets> {
+    context.cluster.coordinator.with_offsets(group_id, |offsets| match wanted {
+        Some(topics) => {
+            let find_topic = |(name, partitions): (TopicName, Vec<i32>)| {
+                let found = partitions.into_iter().map(|index| {
+                    let none = CommittedOffset { offset: NO_OFFSET, leader_epoch: -1, metadata: String::new() };
+                    (index, offsets.get(&name, index).cloned().unwrap_or(none))
+                });
+                let found = found.collect();
+                (name, found)
+            };
+            topics.into_iter().map(find_topic).collect()
+        }
+        None => {
+            let owned = |partitions: &BTreeMap<i32, CommittedOffset>| {
+                partitions.iter().map(|(index, offset)| (*index, offset.clone())).collect()
+            };
+            offsets.topics().map(|(name, partitions)| (TopicName(text(name)), owned(partitions))).collect()
+        }
+    })
+}
+
+impl Handle for OffsetDeleteRequest {
+    async fn handle(self, context: &Context) -> OffsetDeleteResponse {
+        context.run(move |context| delete(&self, context)).await
+    }
+}
+
+fn delete(request: &OffsetDeleteRequest, context: &Context) -> OffsetDeleteResponse {
+    let topics = request.topics.iter();
+    let named: Vec<(String, i32)> = topics
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index)))
+        .collect();
+    let deleted = context
+        .check_coordinator(&request.group_id)
+        .and_then(|()| context.cluster.coordinator.delete_offsets(&request.group_id, &named));
+    let mut codes = match deleted {
+        Ok(results) => results.into_iter(),
+        Err(code) => return OffsetDeleteResponse::default().with_error_code(code.code()),
+    };
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            OffsetDeleteResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(group_code(codes.next().unwrap_or(Ok(()))))
+        });
+        let partitions = partitions.collect();
+        OffsetDeleteResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
+    });
+    OffsetDeleteResponse::default().with_topics(topics.collect())
+}

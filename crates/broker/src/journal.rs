@@ -1,0 +1,339 @@
+//! The journal of a broker directory: topics, leaders, committed offsets and everything else that is not a record
+//! batch, as an append-only file.
+//!
+//! An entry is length, CRC-32C and payload. A change is applied in memory first and appended second, before the client
+//! is answered. Entries say what *is* (upserts and removals), so replaying one twice is harmless. A torn entry at the
+//! end is what a killed write leaves; it is cut off. When most of the file is out of date it is written anew under
+//! another name and renamed; appends that happen meanwhile go to both.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crc_fast::CrcAlgorithm;
+use kanat_protocol::messages::Uuid;
+use parking_lot::Mutex;
+
+use crate::{Error, Result};
+
+const MAGIC: &[u8] = b"kanat-journal-1\n";
+const ENTRY_HEAD_BYTES: usize = 8;
+/// Size below which the journal is never written anew.
+const REWRITE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// One change of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Cluster {
+        id: String,
+    },
+    ProducerIds {
+        next: i64,
+    },
+    /// A topic as it is now. Partitions keep the leader they had.
+    Topic {
+        id: Uuid,
+        name: String,
+        configs: BTreeMap<String, String>,
+        partitions: Vec<PartitionEntry>,
+    },
+    TopicDeleted {
+        id: Uuid,
+    },
+    Leader {
+        topic: Uuid,
+        partition: i32,
+        entry: PartitionEntry,
+    },
+    LogStart {
+        topic: Uuid,
+        partition: i32,
+        offset: i64,
+    },
+    Offset {
+        group: String,
+        topic: String,
+        partition: i32,
+        offset: i64,
+        leader_epoch: i32,
+        metadata: String,
+    },
+    OffsetDeleted {
+        group: String,
+        topic: String,
+        partition: i32,
+    },
+    GroupDeleted {
+        group: String,
+    },
+}
+
+/// Leadership of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionEntry {
+    pub(crate) leader: i32,
+    pub(crate) epoch: i32,
+    pub(crate) replicas: Vec<i32>,
+}
+
+/// Appends to the journal file, or to nothing for a broker in memory.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: Option<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    path: PathBuf,
+    len_bytes: u64,
+    /// Length after the last rewrite.
+    live_bytes: u64,
+    /// Entries appended since a rewrite began.
+    tee: Option<Vec<u8>>,
+}
+
+impl Journal {
+    pub(crate) fn in_memory() -> Self {
+        Self { file: None }
+    }
+
+    /// Opens the journal in `dir` and returns what it says; a missing one is made.
+    pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<Entry>)> {
+        let path = dir.join("cluster.journal");
+        let storage = |error| Error::storage(&path, error);
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(storage)?;
+        let bytes = fs::read(&path).map_err(storage)?;
+        // A file shorter than the magic is a first start that was killed.
+        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
+            file.set_len(0).and_then(|()| file.write_all(MAGIC)).map_err(storage)?;
+            return Ok((Self::over(file, &path, MAGIC.len() as u64), Vec::new()));
+        }
+        let corrupt = |reason: &str| Error::Corrupt { path: path.clone(), reason: reason.to_owned() };
+        let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
+            return Err(corrupt("not a journal of this version of the broker"));
+        };
+        let mut entries = Vec::new();
+        while let Some(payload) = next_payload(rest) {
+            entries.push(decode(payload).ok_or_else(|| corrupt("an entry of an unknown kind"))?);
+            rest = &rest[ENTRY_HEAD_BYTES + payload.len()..];
+        }
+        let len_bytes = (bytes.len() - rest.len()) as u64;
+        file.set_len(len_bytes).map_err(storage)?;
+        Ok((Self::over(file, &path, len_bytes), entries))
+    }
+
+    fn over(file: File, path: &Path, len_bytes: u64) -> Self {
+        let inner = Inner { file, path: path.to_path_buf(), len_bytes, live_bytes: len_bytes, tee: None };
+        Self { file: Some(Mutex::new(inner)) }
+    }
+
+    /// Appends entries; they survive a kill once this returns.
+    pub(crate) fn append(&self, entries: &[Entry]) -> io::Result<()> {
+        let Some(inner) = &self.file else { return Ok(()) };
+        let mut bytes = Vec::new();
+        for entry in entries {
+            encode(entry, &mut bytes)?;
+        }
+        let mut inner = inner.lock();
+        if let Err(error) = inner.file.write_all(&bytes) {
+            let len_bytes = inner.len_bytes;
+            inner.file.set_len(len_bytes)?;
+            return Err(error);
+        }
+        inner.len_bytes += bytes.len() as u64;
+        if let Some(tee) = &mut inner.tee {
+            tee.extend_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes the journal anew from `snapshot` when it has grown far beyond what is live.
+    pub(crate) fn rewrite_if_due(&self, snapshot: impl FnOnce() -> Vec<Entry>) -> io::Result<()> {
+        let Some(inner) = &self.file else { return Ok(()) };
+        {
+            let mut inner = inner.lock();
+            if inner.len_bytes < REWRITE_BYTES_MIN.max(2 * inner.live_bytes) || inner.tee.is_some() {
+                return Ok(());
+            }
+            inner.tee = Some(Vec::new());
+        }
+        let mut bytes = MAGIC.to_vec();
+        let encoded = snapshot().iter().try_for_each(|entry| encode(entry, &mut bytes));
+        let mut inner = inner.lock();
+        let tee = inner.tee.take().unwrap_or_default();
+        encoded?;
+        bytes.extend_from_slice(&tee);
+        let fresh_path = inner.path.with_extension("rewrite");
+        fs::write(&fresh_path, &bytes)?;
+        let fresh = OpenOptions::new().append(true).open(&fresh_path)?;
+        fresh.sync_data()?;
+        fs::rename(&fresh_path, &inner.path)?;
+        inner.file = fresh;
+        inner.len_bytes = bytes.len() as u64;
+        inner.live_bytes = inner.len_bytes;
+        Ok(())
+    }
+}
+
+/// Payload of the first entry of `bytes`, if it is whole and unharmed.
+fn next_payload(bytes: &[u8]) -> Option<&[u8]> {
+    let length = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?);
+    let crc = u32::from_be_bytes(bytes.get(4..ENTRY_HEAD_BYTES)?.try_into().ok()?);
+    let end = ENTRY_HEAD_BYTES.checked_add(usize::try_from(length).ok()?)?;
+    let payload = bytes.get(ENTRY_HEAD_BYTES..end)?;
+    (checksum(payload) == u64::from(crc)).then_some(payload)
+}
+
+fn checksum(payload: &[u8]) -> u64 {
+    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, payload)
+}
+
+fn encode(entry: &Entry, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut payload = Writer(Vec::new());
+    payload.entry(entry)?;
+    let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, "journal entry over 4 GiB");
+    let length = u32::try_from(payload.0.len()).map_err(too_long)?;
+    let crc = u32::try_from(checksum(&payload.0)).map_err(too_long)?;
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&crc.to_be_bytes());
+    out.extend_from_slice(&payload.0);
+    Ok(())
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        match entry {
+            Entry::Cluster { id } => self.tag(1).text(id)?,
+            Entry::ProducerIds { next } => self.tag(2).long(*next),
+            Entry::Topic { id, name, configs, partitions } => {
+                self.tag(3).uuid(*id).text(name)?.count(configs.len())?;
+                for (config, value) in configs {
+                    self.text(config)?.text(value)?;
+                }
+                self.count(partitions.len())?;
+                for partition in partitions {
+                    self.partition(partition)?;
+                }
+                self
+            }
+            Entry::TopicDeleted { id } => self.tag(4).uuid(*id),
+            Entry::Leader { topic, partition, entry } => self.tag(5).uuid(*topic).int(*partition).partition(entry)?,
+            Entry::LogStart { topic, partition, offset } => self.tag(6).uuid(*topic).int(*partition).long(*offset),
+            Entry::Offset { group, topic, partition, offset, leader_epoch, metadata } => {
+                self.tag(7).text(group)?.text(topic)?.int(*partition).long(*offset).int(*leader_epoch).text(metadata)?
+            }
+            Entry::OffsetDeleted { group, topic, partition } => self.tag(8).text(group)?.text(topic)?.int(*partition),
+            Entry::GroupDeleted { group } => self.tag(9).text(group)?,
+        };
+        Ok(())
+    }
+
+    fn tag(&mut self, tag: u8) -> &mut Self {
+        self.0.push(tag);
+        self
+    }
+
+    fn int(&mut self, value: i32) -> &mut Self {
+        self.0.extend_from_slice(&value.to_be_bytes());
+        self
+    }
+
+    fn long(&mut self, value: i64) -> &mut Self {
+        self.0.extend_from_slice(&value.to_be_bytes());
+        self
+    }
+
+    fn uuid(&mut self, value: Uuid) -> &mut Self {
+        self.0.extend_from_slice(value.as_bytes());
+        self
+    }
+
+    fn count(&mut self, count: usize) -> io::Result<&mut Self> {
+        let too_many = |_| io::Error::new(io::ErrorKind::InvalidInput, "journal entry with too many items");
+        Ok(self.int(i32::try_from(count).map_err(too_many)?))
+    }
+
+    fn text(&mut self, text: &str) -> io::Result<&mut Self> {
+        self.count(text.len())?.0.extend_from_slice(text.as_bytes());
+        Ok(self)
+    }
+
+    fn partition(&mut self, entry: &PartitionEntry) -> io::Result<&mut Self> {
+        self.int(entry.leader).int(entry.epoch).count(entry.replicas.len())?;
+        for replica in &entry.replicas {
+            self.int(*replica);
+        }
+        Ok(self)
+    }
+}
+
+fn decode(payload: &[u8]) -> Option<Entry> {
+    let mut reader = Reader(payload);
+    let entry = match reader.array::<1>()?[0] {
+        1 => Entry::Cluster { id: reader.text()? },
+        2 => Entry::ProducerIds { next: reader.long()? },
+        3 => Entry::Topic {
+            id: reader.uuid()?,
+            name: reader.text()?,
+            configs: reader.many(|reader| Some((reader.text()?, reader.text()?)))?.into_iter().collect(),
+            partitions: reader.many(Reader::partition)?,
+        },
+        4 => Entry::TopicDeleted { id: reader.uuid()? },
+        5 => Entry::Leader { topic: reader.uuid()?, partition: reader.int()?, entry: reader.partition()? },
+        6 => Entry::LogStart { topic: reader.uuid()?, partition: reader.int()?, offset: reader.long()? },
+        7 => Entry::Offset {
+            group: reader.text()?,
+            topic: reader.text()?,
+            partition: reader.int()?,
+            offset: reader.long()?,
+            leader_epoch: reader.int()?,
+            metadata: reader.text()?,
+        },
+        8 => Entry::OffsetDeleted { group: reader.text()?, topic: reader.text()?, partition: reader.int()? },
+        9 => Entry::GroupDeleted { group: reader.text()? },
+        _ => return None,
+    };
+    reader.0.is_empty().then_some(entry)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn int(&mut self) -> Option<i32> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    fn long(&mut self) -> Option<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    fn uuid(&mut self) -> Option<Uuid> {
+        self.array().map(Uuid::from_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = usize::try_from(self.int()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).ok()
+    }
+
+    fn many<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.int()?;
+        (0..count).map(|_| item(self)).collect()
+    }
+
+    fn partition(&mut self) -> Option<PartitionEntry> {
+        Some(PartitionEntry { leader: self.int()?, epoch: self.int()?, replicas: self.many(Self::int)? })
+    }
+}

@@ -1,0 +1,394 @@
+//! Starts and stops the broker: listeners, background work, and the handle that drives it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kanat_protocol::batch::{BatchBuilder, BatchOptions, Batches, ControlRecord, RecordBatch};
+use kanat_protocol::compression::{Compression, Compressor};
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::cluster::{Cluster, NewTopic, wall_clock_ms};
+use crate::connection;
+use crate::error::Refusal;
+use crate::faults::FaultPlan;
+use crate::log::Origin;
+use crate::options::BrokerOptions;
+use crate::{Error, Result};
+
+/// Pause after a failed accept (usually: no file descriptors left).
+const ACCEPT_RETRY_MS: u64 = 50;
+
+/// The embedded broker. See [`Broker::start`].
+#[derive(Debug)]
+pub struct Broker;
+
+impl Broker {
+    /// Opens the data, starts the listeners of all nodes, and returns the handle that keeps the broker running.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], [`Error::Listen`], and for a broker directory [`Error::Storage`],
+    /// [`Error::DirectoryInUse`] and [`Error::Corrupt`].
+    pub async fn start(options: BrokerOptions) -> Result<BrokerHandle> {
+        options.validate()?;
+        let opened = tokio::task::spawn_blocking(move || Cluster::open(options)).await;
+        let cluster = match opened {
+            Ok(opened) => Arc::new(opened?),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        let mut handle = BrokerHandle {
+            nodes: Mutex::new((0..cluster.options.nodes).map(|_| None).collect()),
+            background: Vec::new(),
+            cluster,
+        };
+        for node in 0..handle.cluster.options.nodes {
+            handle.listen(node).await?;
+        }
+        let cluster = Arc::clone(&handle.cluster);
+        handle.background.push(tokio::spawn(async move { cluster.coordinator.run().await }));
+        handle.background.push(tokio::spawn(maintain(Arc::clone(&handle.cluster))));
+        Ok(handle)
+    }
+}
+
+/// A running broker. Dropping it stops the broker at once; [`BrokerHandle::stop`] also waits until it has stopped.
+#[derive(Debug)]
+pub struct BrokerHandle {
+    cluster: Arc<Cluster>,
+    nodes: Mutex<Vec<Option<RunningNode>>>,
+    background: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct RunningNode {
+    stop: Arc<Notify>,
+    accepting: JoinHandle<()>,
+}
+
+impl BrokerHandle {
+    /// Addresses of the running nodes as clients want them: `host:port,host:port`.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        let nodes = self.cluster.running_nodes().map(|node| {
+            let (host, port) = node.endpoint();
+            format!("{host}:{port}")
+        });
+        nodes.collect::<Vec<_>>().join(",")
+    }
+
+    /// Address clients are told for a node, `host:port`. It stays the same when the node stops and starts.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`].
+    pub fn addr(&self, node: i32) -> Result<String> {
+        let known = self.cluster.node(node).ok_or_else(|| self.unknown_node(node))?;
+        let (host, port) = known.endpoint();
+        Ok(format!("{host}:{port}"))
+    }
+
+    /// The fault plan, empty at first.
+    #[must_use]
+    pub fn faults(&self) -> FaultPlan {
+        self.cluster.faults.clone()
+    }
+
+    /// Stops all nodes and waits until their connections are closed and the directory is free.
+    pub async fn stop(mut self) {
+        let running: Vec<RunningNode> = self.nodes.lock().iter_mut().filter_map(Option::take).collect();
+        for node in running {
+            node.stop.notify_one();
+            // A panic inside was reported where it happened.
+            let _ = node.accepting.await;
+        }
+        for task in self.background.drain(..) {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    /// Stops one node: its listener and connections close, and its partitions move to replicas on running nodes. A
+    /// partition without one has no leader until the node starts again. A stopped node is left alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`], [`Error::Storage`].
+    pub async fn stop_node(&self, node: i32) -> Result<()> {
+        let index = self.index(node)?;
+        let running = self.nodes.lock()[index].take();
+        if let Some(running) = running {
+            running.stop.notify_one();
+            let _ = running.accepting.await;
+            self.on_cluster(move |cluster| cluster.node_stopped(node)).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a stopped node on its old port. A running node is left alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`], [`Error::Listen`] if the port is taken by now, [`Error::Storage`].
+    pub async fn start_node(&self, node: i32) -> Result<()> {
+        let index = self.index(node)?;
+        if self.nodes.lock()[index].is_none() {
+            self.listen(node).await?;
+            self.on_cluster(move |cluster| cluster.node_started(node)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes `node` the leader of a partition, in a new leader epoch.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`]; [`Error::UnknownNode`] if the node does not exist or does not run;
+    /// [`Error::Storage`].
+    pub async fn move_leader(&self, topic: &str, partition: i32, node: i32) -> Result<()> {
+        let topic = topic.to_owned();
+        self.on_cluster(move |cluster| cluster.move_leader(&topic, partition, node)).await
+    }
+
+    /// Node that leads a partition, and the leader epoch; `None` while it has no leader.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`].
+    pub fn leader(&self, topic: &str, partition: i32) -> Result<Option<(i32, i32)>> {
+        let (_, found) = self.partition(topic, partition)?;
+        let (leader, epoch) = found.leader();
+        Ok((leader >= 0).then_some((leader, epoch)))
+    }
+
+    /// Node that coordinates a consumer group, or `None` if no node runs.
+    #[must_use]
+    pub fn group_coordinator(&self, group: &str) -> Option<i32> {
+        self.cluster.coordinator_of(group).map(|node| node.id)
+    }
+
+    /// Creates a topic with `configs` given as (name, value), replicated to all nodes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code a client would see.
+    pub async fn create_topic(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<()> {
+        let owned = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let new = NewTopic {
+            name: topic.to_owned(),
+            partitions,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: owned.collect(),
+        };
+        self.on_cluster(move |cluster| cluster.create_topic(&new, false)).await?;
+        Ok(())
+    }
+
+    /// Appends record batches as they are, past the rules for clients: transactional batches and control batches are
+    /// welcome, and sequence numbers are not checked. Base offsets and leader epochs are assigned as for a produce.
+    /// Returns the base offset of each batch. For tests.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`]; [`Error::Protocol`] if the bytes are not whole batches; [`Error::Refused`] for a
+    /// wrong CRC or control record. Batches before the failing one stay.
+    pub async fn append_batches(&self, topic: &str, partition: i32, batches: Bytes) -> Result<Vec<i64>> {
+        let mut iterator = Batches::new(batches);
+        let batches = iterator.by_ref().collect::<std::result::Result<Vec<RecordBatch>, _>>()?;
+        if iterator.truncated() {
+            let reason = "the last batch is cut off".to_owned();
+            return Err(Error::Refused { code: kanat_protocol::ErrorCode::CorruptMessage, reason });
+        }
+        let (topic, partition) = self.partition(topic, partition)?;
+        let append = move |cluster: &Cluster| {
+            let (_, epoch) = partition.leader();
+            let appended = batches.iter().map(|batch| cluster.append(&topic, &partition, batch, Origin::Handle, epoch));
+            appended.map(|appended| Ok::<i64, Refusal>(appended?.base_offset)).collect::<Result<Vec<i64>, _>>()
+        };
+        self.on_cluster(append).await
+    }
+
+    /// Appends a transaction marker of a producer, which commits or aborts its open transaction in the partition.
+    /// Returns the marker's offset. For tests.
+    ///
+    /// # Errors
+    /// As [`BrokerHandle::append_batches`].
+    pub async fn append_control(
+        &self,
+        topic: &str,
+        partition: i32,
+        producer_id: i64,
+        producer_epoch: i16,
+        control: ControlRecord,
+    ) -> Result<i64> {
+        let unknown = || Error::Refused {
+            code: kanat_protocol::ErrorCode::InvalidRecord,
+            reason: "only commit and abort markers can be written".to_owned(),
+        };
+        let (key, value) = control.encode().ok_or_else(unknown)?;
+        let mut builder = BatchBuilder::new(BatchOptions {
+            producer_id,
+            producer_epoch,
+            transactional: true,
+            control: true,
+            ..BatchOptions::default()
+        });
+        builder.append(wall_clock_ms(), Some(&key), Some(&value), &[])?;
+        let batch = builder.seal(Compression::NONE, &mut Compressor::new())?;
+        let offsets = self.append_batches(topic, partition, batch).await?;
+        Ok(offsets.first().copied().unwrap_or(-1))
+    }
+
+    /// Runs retention and compaction now instead of waiting for the next turn.
+    pub async fn maintain(&self) {
+        let cluster = Arc::clone(&self.cluster);
+        if let Err(error) = tokio::task::spawn_blocking(move || cluster.maintain()).await {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+
+    /// Closes the active segment of a partition and compacts all of it, whatever its `cleanup.policy` and ratios say.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`], [`Error::Storage`]; [`Error::Refused`] if a batch cannot be read.
+    pub async fn compact(&self, topic: &str, partition: i32) -> Result<()> {
+        let topic = topic.to_owned();
+        self.on_cluster(move |cluster| cluster.compact_now(&topic, partition)).await
+    }
+
+    /// Log start offset, last stable offset and high watermark of a partition.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`].
+    pub fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64, i64)> {
+        let (_, found) = self.partition(topic, partition)?;
+        let bounds = found.log.lock().bounds();
+        Ok((bounds.log_start_offset, bounds.last_stable_offset, bounds.high_watermark))
+    }
+
+    fn partition(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(Arc<crate::topic::Topic>, Arc<crate::topic::Partition>)> {
+        let unknown = |_| Error::UnknownPartition { topic: topic.to_owned(), partition };
+        self.cluster.partition(topic, partition).map_err(unknown)
+    }
+
+    async fn on_cluster<T, E>(
+        &self,
+        work: impl FnOnce(&Cluster) -> std::result::Result<T, E> + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        E: Into<Error> + Send + 'static,
+    {
+        self.cluster.run(work).await.map_err(Into::into)
+    }
+
+    fn unknown_node(&self, node: i32) -> Error {
+        Error::UnknownNode { node, last: self.cluster.options.nodes - 1 }
+    }
+
+    fn index(&self, node: i32) -> Result<usize> {
+        self.cluster.node(node).ok_or_else(|| self.unknown_node(node))?;
+        usize::try_from(node).map_err(|_| self.unknown_node(node))
+    }
+
+    /// Binds the listener of a node and begins to accept.
+    async fn listen(&self, node_id: i32) -> Result<()> {
+        let index = self.index(node_id)?;
+        let node = &self.cluster.nodes[index];
+        let (address, host) = self.listen_address(node_id)?;
+        let failed = |source| Error::Listen { address: address.clone(), source };
+        let listener = bind(&address).await.map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        node.address.get_or_init(|| (host, port));
+        let stop = Arc::new(Notify::new());
+        let accepting = tokio::spawn(accept(listener, node_id, Arc::clone(&self.cluster), Arc::clone(&stop)));
+        self.nodes.lock()[index] = Some(RunningNode { stop, accepting });
+        Ok(())
+    }
+
+    /// Where a node listens, and the host clients are told.
+    fn listen_address(&self, node_id: i32) -> Result<(String, String)> {
+        let options = &self.cluster.options;
+        let invalid = |reason: &str| Error::InvalidOption { option: "listen", reason: reason.to_owned() };
+        let (host, port) = options.listen.rsplit_once(':').ok_or_else(|| invalid("must be host:port"))?;
+        let port: u16 = port.parse().map_err(|_| invalid("the port must be a number from 0 to 65535"))?;
+        let advertised = options.advertised_host.clone().unwrap_or_else(|| host.to_owned());
+        let known = self.cluster.node(node_id).and_then(|node| node.address.get());
+        let port = match (known, port) {
+            (Some((_, port)), _) => *port,
+            (None, 0) => 0,
+            (None, port) => u16::try_from(node_id)
+                .ok()
+                .and_then(|step| port.checked_add(step))
+                .ok_or_else(|| invalid("the ports of all nodes must be at most 65535"))?,
+        };
+        Ok((format!("{host}:{port}"), advertised))
+    }
+}
+
+impl Drop for BrokerHandle {
+    fn drop(&mut self) {
+        for task in &self.background {
+            task.abort();
+        }
+        for node in self.nodes.lock().iter().flatten() {
+            node.accepting.abort();
+        }
+    }
+}
+
+async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
+    TcpListener::bind(&addresses[..]).await
+}
+
+/// Accepts connections until told to stop, then closes them all.
+async fn accept(listener: TcpListener, node_id: i32, cluster: Arc<Cluster>, stop: Arc<Notify>) {
+    let mut connections = JoinSet::new();
+    let places = Arc::new(Semaphore::new(cluster.options.limits.connections_max));
+    loop {
+        tokio::select! {
+            () = stop.notified() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        tracing::warn!(%peer, "closing a connection: connections_max is reached");
+                        continue;
+                    };
+                    let cluster = Arc::clone(&cluster);
+                    connections.spawn(async move {
+                        serve(stream, peer, node_id, cluster).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, node_id: i32, cluster: Arc<Cluster>) {
+    if let Err(error) = connection::serve(stream, peer, node_id, cluster).await {
+        tracing::debug!(%peer, %error, "a connection ended");
+    }
+}
+
+async fn maintain(cluster: Arc<Cluster>) {
+    let mut turns = interval(Duration::from_millis(cluster.options.maintenance_interval_ms));
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        let cluster = Arc::clone(&cluster);
+        if let Err(error) = tokio::task::spawn_blocking(move || cluster.maintain()).await {
+            tracing::error!(%error, "maintenance failed");
+        }
+    }
+}
