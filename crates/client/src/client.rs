@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::metadata::{Metadata, TopicInfo};
 use crate::options::ClientOptions;
 use crate::partition::PartitionClient;
+use crate::producer::{Producer, ProducerOptions};
 use crate::types::{Isolation, ListedOffset, OffsetSpec, TopicPartition, UnknownTopic};
 
 /// A Kafka cluster. Clones share connections (at most three per broker) and metadata; the connections close when the
@@ -85,6 +86,14 @@ impl Client {
     /// [`Error::InvalidOption`](crate::Error::InvalidOption).
     pub fn consumer(&self, options: ConsumerOptions) -> Result<Consumer> {
         Consumer::new(Arc::clone(&self.cluster), options)
+    }
+
+    /// A producer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption).
+    pub fn producer(&self, options: ProducerOptions) -> Result<Producer> {
+        Producer::new(Arc::clone(&self.cluster), options)
     }
 
     /// Topics, records and configurations of the cluster.

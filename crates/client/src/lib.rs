@@ -6,6 +6,7 @@
 //!
 //! * [`PartitionClient`]: produce, fetch, offsets and deletion for one partition, one call at a time.
 //! * [`Consumer`]: many partitions at once, one fetch under way per broker, batches delivered still compressed.
+//! * [`Producer`]: records of any partitions in, one request per broker out, idempotent.
 //! * [`Admin`] and [`Group`]: topics, configurations, committed offsets.
 //!
 //! Every wait has a deadline and every buffer a bound, both named in the options. Every future may be dropped at any
@@ -29,6 +30,7 @@ mod metadata;
 mod options;
 mod partition;
 mod produce;
+mod producer;
 mod types;
 mod versions;
 
@@ -44,4 +46,5 @@ pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use self::options::{BackoffOptions, ClientOptions};
 pub use self::partition::{OffsetAt, PartitionClient, Record, RecordAndOffset};
 pub use self::produce::Acks;
+pub use self::producer::{DeliveryFuture, ProduceRecord, Producer, ProducerOptions, RecordMetadata};
 pub use self::types::{Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::{BatchBuilder, BatchOptions, Records};
 use kanat_protocol::compression::{Compression, Compressor, Decompressor};
 use kanat_protocol::messages::ApiKey;
@@ -114,6 +115,13 @@ impl PartitionClient {
         let base_sequence = if identity.is_some() { base_sequence } else { -1 };
         let batch = self.encode(records, compression, identity, base_sequence).await?;
         let base_offset = self.send(batch, identity).await?;
+        if base_offset < 0 {
+            return Err(Error::SequenceBroken {
+                topic: Arc::clone(&self.partition.topic),
+                partition: self.partition.partition,
+                code: ErrorCode::DuplicateSequenceNumber,
+            });
+        }
         if identity.is_some() {
             sequence.known = Some((identity, advance_sequence(base_sequence, count)));
         }
@@ -155,26 +163,22 @@ impl PartitionClient {
     async fn send(&self, batch: Bytes, identity: Identity) -> Result<i64> {
         let (partition, timeout) = (&self.partition, self.cluster.options().request_timeout());
         let timeout_ms = i32::try_from(self.cluster.options().request_timeout_ms).unwrap_or(i32::MAX);
+        // What must not be repeated comes out as an inner error, which the retry loop around passes on.
         let attempt = |leader: Leader| {
             let batch = batch.clone();
-            async move {
+            let attempted = async move {
                 let connection = leader.broker.connection(ConnectionClass::Produce).await?;
                 let request = produce_request(Acks::All, timeout_ms, std::iter::once((partition, batch)));
                 let response = connection.request(ApiKey::Produce, &request, timeout).await?;
                 let answer = read_answers(&connection, response).into_values().next();
                 let missing = || connection.malformed(ApiKey::Produce, format!("no answer for {partition}"));
-                let appended = answer.ok_or_else(missing)?;
-                // Wrapped so that the retry loop around does not repeat what must not be repeated.
-                Ok(match appended {
-                    Err(error) if may_repeat(&error, identity) => return Err(error),
-                    other => other,
-                })
-            }
-        };
-        let attempt = |leader| async {
-            match attempt(leader).await {
-                Err(error) if !may_repeat(&error, identity) => Ok(Err(error)),
-                other => other,
+                answer.ok_or_else(missing)?
+            };
+            async move {
+                match attempted.await {
+                    Err(error) if may_repeat(&error, identity) => Err(error),
+                    decided => Ok(decided),
+                }
             }
         };
         let ack = self.cluster.with_leader(&partition.topic, partition.partition, self.unknown, attempt).await??;

@@ -105,6 +105,7 @@ pub(crate) fn produce_request<'a>(
 /// A batch was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ack {
+    /// Offset of the first record; -1 when the broker recognised the batch without knowing where it is.
     pub(crate) base_offset: i64,
     /// Time the broker stamped, -1 when the records keep their own.
     pub(crate) log_append_time: i64,
@@ -129,10 +130,13 @@ fn read_answer(connection: &Connection, topic: &str, answer: PartitionProduceRes
     let Some(code) = ErrorCode::from_code(answer.error_code) else {
         return Ok(Ack { base_offset: answer.base_offset, log_append_time: answer.log_append_time_ms });
     };
+    // The batch is in the log already; only where is not known any more.
+    if code == ErrorCode::DuplicateSequenceNumber {
+        return Ok(Ack { base_offset: -1, log_append_time: -1 });
+    }
     let sequence_broken = matches!(
         code,
         ErrorCode::OutOfOrderSequenceNumber
-            | ErrorCode::DuplicateSequenceNumber
             | ErrorCode::UnknownProducerId
             | ErrorCode::InvalidProducerEpoch
             | ErrorCode::InvalidProducerIdMapping

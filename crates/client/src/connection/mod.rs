@@ -146,11 +146,6 @@ impl Connection {
         self.shared.in_flight.lock().closed().is_none()
     }
 
-    /// Closes the connection; requests in flight fail with the reason.
-    pub(crate) fn close(&self, reason: &str) {
-        self.shared.close(reason);
-    }
-
     /// The highest version of `api` both sides speak.
     pub(crate) fn version(&self, api: ApiKey) -> Result<i16> {
         let unsupported = |reason: String| Error::UnsupportedApi { address: Arc::clone(&self.address), api, reason };
@@ -159,13 +154,18 @@ impl Connection {
     }
 
     /// Sends a request in the negotiated version and waits for its answer at most `timeout`.
-    pub(crate) async fn request<Q: Request>(&self, api: ApiKey, request: &Q, timeout: Duration) -> Result<Q::Response> {
+    pub(crate) async fn request<Q: Request + Sync>(
+        &self,
+        api: ApiKey,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Q::Response> {
         let version = self.version(api)?;
         self.request_version(api, version, request, timeout).await
     }
 
     /// As [`request`](Self::request) in a version the caller chose, for requests whose fields depend on it.
-    pub(crate) async fn request_version<Q: Request>(
+    pub(crate) async fn request_version<Q: Request + Sync>(
         &self,
         api: ApiKey,
         version: i16,
@@ -181,7 +181,13 @@ impl Connection {
     }
 
     /// Sends one request and returns the body of its answer.
-    async fn exchange<Q: Request>(&self, api: ApiKey, version: i16, request: &Q, timeout: Duration) -> Result<Bytes> {
+    async fn exchange<Q: Request + Sync>(
+        &self,
+        api: ApiKey,
+        version: i16,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Bytes> {
         let deadline = Instant::now() + timeout;
         let late = || Error::RequestTimeout {
             address: Arc::clone(&self.address),
@@ -207,7 +213,7 @@ impl Connection {
     }
 
     /// Encodes, registers and queues a request in one step without waiting.
-    fn enqueue<Q: Request>(
+    fn enqueue<Q: Request + Sync>(
         &self,
         api: ApiKey,
         version: i16,

@@ -17,6 +17,8 @@ mod options;
 mod session;
 mod single;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::HashMap;

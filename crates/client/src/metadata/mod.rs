@@ -77,6 +77,7 @@ pub struct Metadata {
     controller: Option<i32>,
     brokers: HashMap<i32, BrokerInfo>,
     topics: HashMap<Arc<str>, Arc<TopicInfo>>,
+    /// Topics the cluster would not describe at the last refresh, with the reason.
     errors: HashMap<Arc<str>, ErrorCode>,
 }
 
@@ -114,11 +115,6 @@ impl Metadata {
     /// Topics the snapshot holds, in no order.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicInfo>> {
         self.topics.values()
-    }
-
-    /// The error the cluster gave for a topic at the last refresh.
-    pub(crate) fn topic_error(&self, name: &str) -> Option<ErrorCode> {
-        self.errors.get(name).copied()
     }
 
     /// Where a partition is led, or which of the things that can be wrong is.

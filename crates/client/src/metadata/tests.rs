@@ -11,16 +11,14 @@ fn broker(node_id: i32, host: &'static str) -> MetadataResponseBroker {
 }
 
 fn topic(name: &'static str, leaders: &[(i32, i32)]) -> MetadataResponseTopic {
-    let partitions = (0..)
-        .zip(leaders)
-        .map(|(index, (leader, epoch))| {
-            MetadataResponsePartition::default()
-                .with_partition_index(index)
-                .with_leader_id(BrokerId(*leader))
-                .with_leader_epoch(*epoch)
-        })
-        .rev()
-        .collect();
+    let partition = |(index, (leader, epoch)): (i32, &(i32, i32))| {
+        MetadataResponsePartition::default()
+            .with_partition_index(index)
+            .with_leader_id(BrokerId(*leader))
+            .with_leader_epoch(*epoch)
+    };
+    let mut partitions: Vec<_> = (0..).zip(leaders).map(partition).collect();
+    partitions.reverse();
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_static_str(name))))
         .with_partitions(partitions)
