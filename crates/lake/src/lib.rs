@@ -9,6 +9,7 @@
 //! Either way [`table`] writes the columns to Parquet. [`infer::Inference`] discovers a schema from samples.
 //! The rules (which JSON becomes which type, and every deviation from OLake) are in `docs/types.md`.
 
+pub mod calendar;
 pub mod error;
 pub mod infer;
 pub mod json;

@@ -1,1 +1,0 @@
-//! `partition_regex`: folder names from column values.
