@@ -10,7 +10,8 @@ use crate::output::Output;
 
 /// Checks the destination when one is given, else the source, and prints the outcome.
 pub(super) async fn run(files: &FileArgs, output: Output) -> Result<()> {
-    let outcome = if files.destination.is_some() { check_destination(files, output) } else { check_source(files, output).await };
+    let outcome =
+        if files.destination.is_some() { check_destination(files, output) } else { check_source(files, output).await };
     output.message(Message::ConnectionStatus(outcome.as_ref().err()));
     outcome
 }

@@ -154,7 +154,8 @@ impl<'a> Printer<'a> {
     fn print(&mut self, fetched: &Fetched, end: i64) -> Result<Reader> {
         let mut out = BufWriter::new(io::stdout().lock());
         for batch in &fetched.batches {
-            let unreadable = |error| Error::kafka(format!("reading {} at offset {}", fetched.tp, batch.header().base_offset), error);
+            let unreadable =
+                |error| Error::kafka(format!("reading {} at offset {}", fetched.tp, batch.header().base_offset), error);
             let records = batch.records(&mut self.decompressor).map_err(unreadable)?;
             for record in records.iter() {
                 let record = record.map_err(unreadable)?;
@@ -192,8 +193,11 @@ fn to_json(partition: i32, record: &Record<'_>) -> Value {
     object.insert("timestamp".to_owned(), json!(record.timestamp));
     object.insert("key".to_owned(), json!(text(record.key)));
     object.insert("value".to_owned(), json!(text(record.value)));
-    let headers: Vec<Value> =
-        record.headers().map_while(std::result::Result::ok).map(|(key, value)| json!([text(Some(key)), text(value)])).collect();
+    let headers: Vec<Value> = record
+        .headers()
+        .map_while(std::result::Result::ok)
+        .map(|(key, value)| json!([text(Some(key)), text(value)]))
+        .collect();
     if !headers.is_empty() {
         object.insert("headers".to_owned(), Value::from(headers));
     }
@@ -206,12 +210,9 @@ mod tests {
 
     #[test]
     fn offsets_are_words_numbers_or_counts_from_the_end() {
-        for (text, expected) in [
-            ("beginning", Start::Beginning),
-            ("end", Start::End),
-            ("42", Start::At(42)),
-            ("-5", Start::Last(5)),
-        ] {
+        for (text, expected) in
+            [("beginning", Start::Beginning), ("end", Start::End), ("42", Start::At(42)), ("-5", Start::Last(5))]
+        {
             assert_eq!(start(text), Ok(expected));
         }
         assert!(start("middle").is_err());

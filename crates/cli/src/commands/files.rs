@@ -20,7 +20,8 @@ pub(crate) fn source(files: &FileArgs, output: Output) -> Result<SourceConfig> {
 
 /// Reads the destination configuration.
 pub(crate) fn destination(files: &FileArgs, output: Output) -> Result<DestinationConfig> {
-    let path = required(files.destination.as_deref(), "--destination", "the destination configuration, destination.json")?;
+    let path =
+        required(files.destination.as_deref(), "--destination", "the destination configuration, destination.json")?;
     let (config, warnings) = DestinationConfig::load(path, key(files))?;
     output.warnings(&warnings);
     Ok(config)

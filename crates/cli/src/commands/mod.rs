@@ -4,6 +4,7 @@ mod check;
 mod clear_destination;
 mod client;
 pub(crate) mod consume;
+mod deliveries;
 mod demo;
 mod dev;
 mod discover;

@@ -135,10 +135,15 @@ fn describe(report: &SyncReport, output: Output) {
     }
     if report.bad_records > 0 {
         let count = grouped(report.bad_records);
-        output.warn(&format!("{count} records could not become rows; they are in dead-letter tables beside the targets"));
+        output
+            .warn(&format!("{count} records could not become rows; they are in dead-letter tables beside the targets"));
     }
     output.info(&summary(report));
-    output.info(&format!("Total records read: {} | Total bytes read: {}", report.rows + report.bad_records, report.bytes));
+    output.info(&format!(
+        "Total records read: {} | Total bytes read: {}",
+        report.rows + report.bad_records,
+        report.bytes
+    ));
 }
 
 /// `1,000 rows in 4 files, 0.5 s: 2,000 rows/s, 1.0 MB/s (consumer group g)`.

@@ -177,9 +177,13 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        for (days, expected) in
-            [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (19_782, (2024, 2, 29)), (19_783, (2024, 3, 1)), (-1, (1969, 12, 31))]
-        {
+        for (days, expected) in [
+            (0, (1970, 1, 1)),
+            (11_016, (2000, 2, 29)),
+            (19_782, (2024, 2, 29)),
+            (19_783, (2024, 3, 1)),
+            (-1, (1969, 12, 31)),
+        ] {
             assert_eq!(civil(days), expected);
         }
         let mut value = Vec::new();

@@ -39,7 +39,8 @@ pub(crate) fn preview(file: &Path, columns: &[&str], rows: usize) -> Result<Stri
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file).map_err(unreadable)?).map_err(broken)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let mut reader = builder.with_projection(mask).with_limit(rows).with_batch_size(rows).build().map_err(broken)?;
-    let Some(batch) = reader.next().transpose().map_err(|error| Error::table(file.display().to_string(), error))? else {
+    let Some(batch) = reader.next().transpose().map_err(|error| Error::table(file.display().to_string(), error))?
+    else {
         return Ok("(no rows)".to_owned());
     };
     render(&batch, columns).map_err(|error| Error::table(file.display().to_string(), error))

@@ -87,7 +87,8 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], right: &[bool]) -> S
         let mut rendered = String::new();
         for (index, cell) in row.iter().enumerate() {
             let padding = " ".repeat(widths[index].saturating_sub(cell.chars().count()));
-            let (before, after) = if right.get(index) == Some(&true) { (padding.as_str(), "") } else { ("", padding.as_str()) };
+            let (before, after) =
+                if right.get(index) == Some(&true) { (padding.as_str(), "") } else { ("", padding.as_str()) };
             rendered.push_str(before);
             rendered.push_str(cell);
             rendered.push_str(after);
