@@ -1,4 +1,5 @@
 //! What the codec allocates: nothing per record, and nothing beyond the frame for hostile frames.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(unsafe_code, reason = "counting allocations needs a global allocator of our own; it only adds up")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -2,6 +2,7 @@
 //!
 //! `cargo test` runs it for a bounded number of inputs and prints the seed of a failure; `cargo bolero test
 //! -p kanat-protocol fuzz_messages` runs it for as long as wanted.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bolero::check;
 use bytes::Bytes;

@@ -3,6 +3,7 @@
 //! `tests/fixtures/` was recorded from `tests/peers/java/FixtureWriter.java`, which also wrote down what Kafka's reader
 //! finds in each file. The files hold plain, transactional, control, append-time, compacted and emptied batches and end
 //! inside a batch.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;
 
