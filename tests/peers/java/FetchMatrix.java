@@ -1,14 +1,11 @@
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.TreeMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 
@@ -24,8 +21,6 @@ import org.apache.kafka.common.header.internals.RecordHeader;
  *   <li>PREFIX-appended: timestamps by the broker (LogAppendTime);
  *   <li>PREFIX-compacted: a topic with gaps, tombstones and emptied batches among them.
  * </ul>
- *
- * <p>Keys, values and header values are hexadecimal, or null.
  */
 public final class FetchMatrix {
     private static final String[] CODECS = {"none", "gzip", "snappy", "lz4", "zstd"};
@@ -52,9 +47,9 @@ public final class FetchMatrix {
         for (String topic : List.of(codecs, appended, compacted)) {
             if (json.length() > 1) json.append(",\n");
             json.append('"').append(topic).append("\":{");
-            matrix.print(json, topic, "read_committed");
+            Dump.print(json, matrix.bootstrap, topic, "read_committed");
             json.append(',');
-            matrix.print(json, topic, "read_uncommitted");
+            Dump.print(json, matrix.bootstrap, topic, "read_uncommitted");
             json.append('}');
         }
         System.out.println(json.append('}'));
@@ -176,41 +171,5 @@ public final class FetchMatrix {
         List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
         Peers.readAll(bootstrap, topic, isolation, records::add);
         return records;
-    }
-
-    private void print(StringBuilder json, String topic, String isolation) {
-        List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
-        Map<Integer, Long> ends = new TreeMap<>();
-        for (Map.Entry<TopicPartition, Long> end : Peers.readAll(bootstrap, topic, isolation, records::add).entrySet()) {
-            ends.put(end.getKey().partition(), end.getValue());
-        }
-        json.append('"').append(isolation).append("\":{\"end_offsets\":").append(List.copyOf(ends.values()));
-        json.append(",\"records\":[");
-        for (int index = 0; index < records.size(); index++) {
-            json.append(index == 0 ? "\n" : ",\n");
-            print(json, records.get(index));
-        }
-        json.append("]}");
-    }
-
-    private static void print(StringBuilder json, ConsumerRecord<byte[], byte[]> record) {
-        json.append("{\"partition\":").append(record.partition());
-        json.append(",\"offset\":").append(record.offset());
-        json.append(",\"timestamp\":").append(record.timestamp());
-        json.append(",\"timestamp_type\":\"").append(record.timestampType()).append('"');
-        json.append(",\"key\":").append(hex(record.key()));
-        json.append(",\"value\":").append(hex(record.value()));
-        json.append(",\"headers\":[");
-        String separator = "";
-        for (Header header : record.headers()) {
-            json.append(separator).append('[').append(hex(header.key().getBytes(StandardCharsets.UTF_8)));
-            json.append(',').append(hex(header.value())).append(']');
-            separator = ",";
-        }
-        json.append("]}");
-    }
-
-    private static String hex(byte[] bytes) {
-        return bytes == null ? "null" : '"' + HexFormat.of().formatHex(bytes) + '"';
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use kanat_client::{
-    Client, ClientOptions, Compression, ConsumerOptions, Isolation, PartitionClient, Record, TopicPartition,
+    Client, ClientOptions, Compression, ConsumerOptions, Isolation, NewTopic, PartitionClient, Record, TopicPartition,
     UnknownTopic,
 };
 use kanat_protocol::batch::{RecordBatch, TimestampType};
@@ -12,40 +12,10 @@ use kanat_protocol::compression::{Codec, Decompressor};
 use kanat_tests::Kafka;
 use serde_json::Value;
 
+use crate::seen::{Seen, seen_by_java};
+
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 const READ_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// A record with everything that a consumer can see of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    partition: i32,
-    offset: i64,
-    timestamp: i64,
-    by_broker: bool,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
-
-fn bytes_of(hex: &Value) -> Option<Vec<u8>> {
-    let digits = hex.as_str()?;
-    let byte = |index| u8::from_str_radix(&digits[index..index + 2], 16).unwrap();
-    Some((0..digits.len()).step_by(2).map(byte).collect())
-}
-
-/// A record as `FetchMatrix.java` printed it.
-fn seen_by_java(record: &Value) -> Seen {
-    let header = |pair: &Value| (bytes_of(&pair[0]).unwrap(), bytes_of(&pair[1]));
-    Seen {
-        partition: i32::try_from(record["partition"].as_i64().unwrap()).unwrap(),
-        offset: record["offset"].as_i64().unwrap(),
-        timestamp: record["timestamp"].as_i64().unwrap(),
-        by_broker: record["timestamp_type"] == "LogAppendTime",
-        key: bytes_of(&record["key"]),
-        value: bytes_of(&record["value"]),
-        headers: record["headers"].as_array().unwrap().iter().map(header).collect(),
-    }
-}
 
 fn unpack(partition: i32, batch: &RecordBatch, from: i64, decompressor: &mut Decompressor) -> Vec<Seen> {
     let records = batch.records(decompressor).unwrap();
@@ -97,11 +67,10 @@ async fn every_codec_transaction_header_timestamp_and_gap_is_exact() {
             let expected = &by_isolation[name];
             let ends: Vec<i64> =
                 expected["end_offsets"].as_array().unwrap().iter().map(|end| end.as_i64().unwrap()).collect();
-            let mut wanted: Vec<Seen> = expected["records"].as_array().unwrap().iter().map(seen_by_java).collect();
+            let wanted = seen_by_java(expected);
             let reading = tokio::time::timeout(READ_PATIENCE, read(&client, topic, isolation, &ends));
             let mut seen = reading.await.unwrap_or_else(|_| panic!("{topic} {name} does not end"));
             // A stable sort: the order within a partition is part of what is compared.
-            wanted.sort_by_key(|record| record.partition);
             seen.sort_by_key(|record| record.partition);
             for (seen, wanted) in seen.iter().zip(&wanted) {
                 assert_eq!(seen, wanted, "{topic} {name}");
@@ -120,7 +89,7 @@ async fn partition_zero(client: &Client, topic: &str) -> PartitionClient {
 async fn header_keys_are_bytes() {
     let kafka = Kafka::shared();
     let client = Client::connect(ClientOptions::new(kafka.bootstrap().split(','))).await.unwrap();
-    kafka.java("CreateTopic", &["headers", "1"]);
+    client.admin().create_topic(&NewTopic::new("headers", 1)).await.unwrap();
     let partition = partition_zero(&client, "headers").await;
     let headers = vec![
         (Bytes::from_static(b"\xff\xfe"), Some(Bytes::from_static(b"\x00\x80"))),

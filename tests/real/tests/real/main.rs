@@ -5,4 +5,6 @@ mod cluster;
 mod fetch;
 mod golden;
 mod kill;
+mod produce;
+mod seen;
 mod sync;

@@ -1,0 +1,232 @@
+"""Drives the embedded broker with clients that were not written for it.
+
+usage: tests/peers/python.sh tests/peers/broker_interop.py BOOTSTRAP
+
+Runs Kafka's Java tools and librdkafka (confluent-kafka) against the broker at BOOTSTRAP and checks what they print.
+Every topic and group has a name of its own, so it can run again on the same broker. Exits 1 at the first surprise.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
+
+CACHE = os.environ.get("KANAT_PEERS_CACHE", os.path.expanduser("~/.cache/kanat-peers"))
+LIBS = os.path.join(CACHE, "kafka-4.2.0", "libs", "*")
+TOOL_TIMEOUT_S = 90
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+
+BOOTSTRAP = sys.argv[1]
+RUN = uuid.uuid4().hex[:8]
+
+
+def java(tool, *arguments, stdin="", expect_failure=False):
+    """Runs one of Kafka's tools and returns what it printed."""
+    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR", "-cp", LIBS]
+    command += [f"org.apache.kafka.tools.{tool}", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S)
+    output = done.stdout + done.stderr
+    if (done.returncode != 0) != expect_failure:
+        raise AssertionError(f"{tool} {' '.join(arguments)} ended with {done.returncode}:\n{output}")
+    return output
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def topics_and_configs():
+    topic = f"tools-{RUN}"
+    server = ["--bootstrap-server", BOOTSTRAP]
+    java("TopicCommand", *server, "--create", "--topic", topic, "--partitions", "3", "--config", "retention.ms=3600000")
+    again = java("TopicCommand", *server, "--create", "--topic", topic, expect_failure=True)
+    expect("already exists" in again, again)
+    expect(topic in java("TopicCommand", *server, "--list").split(), "the topic is not listed")
+    described = java("TopicCommand", *server, "--describe", "--topic", topic)
+    expect("PartitionCount: 3" in described and "retention.ms=3600000" in described, described)
+    java("TopicCommand", *server, "--alter", "--topic", topic, "--partitions", "5")
+    expect("PartitionCount: 5" in java("TopicCommand", *server, "--describe", "--topic", topic), "did not grow")
+    config = [*server, "--entity-type", "topics", "--entity-name", topic]
+    java_kafka("kafka.admin.ConfigCommand", *config, "--alter", "--add-config", "max.message.bytes=4096")
+    shown = java_kafka("kafka.admin.ConfigCommand", *config, "--describe")
+    expect("max.message.bytes=4096" in shown, shown)
+    java_kafka("kafka.admin.ConfigCommand", *config, "--alter", "--delete-config", "max.message.bytes")
+    wrong = java_kafka(
+        "kafka.admin.ConfigCommand", *config, "--alter", "--add-config", "retention.ms=soon", expect_failure=True
+    )
+    expect("retention.ms" in wrong, wrong)
+    java("TopicCommand", *server, "--delete", "--topic", topic)
+    expect(topic not in java("TopicCommand", *server, "--list").split(), "the topic is still listed")
+
+
+def java_kafka(main, *arguments, expect_failure=False):
+    """Runs a tool that lives outside of the tools package."""
+    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR", "-cp", LIBS]
+    done = subprocess.run([*command, main, *arguments], capture_output=True, text=True, timeout=TOOL_TIMEOUT_S)
+    output = done.stdout + done.stderr
+    if (done.returncode != 0) != expect_failure:
+        raise AssertionError(f"{main} {' '.join(arguments)} ended with {done.returncode}:\n{output}")
+    return output
+
+
+def console_clients():
+    topic, group = f"console-{RUN}", f"console-group-{RUN}"
+    server = ["--bootstrap-server", BOOTSTRAP]
+    sent = []
+    for codec in CODECS:
+        lines = [f"{codec}-{number}" for number in range(100)]
+        sent += lines
+        java("ConsoleProducer", *server, "--topic", topic, "--compression-codec", codec, stdin="\n".join(lines) + "\n")
+    consume = [*server, "--topic", topic, "--group", group, "--from-beginning", "--timeout-ms", "20000"]
+    got = java("consumer.ConsoleConsumer", *consume, "--max-messages", str(len(sent)))
+    received = [line for line in got.splitlines() if line in set(sent)]
+    expect(received == sent, f"sent {len(sent)} lines, read {len(received)} or in another order:\n{got[-2000:]}")
+
+    offsets = java("GetOffsetShell", *server, "--topic", topic)
+    expect(f"{topic}:0:{len(sent)}" in offsets, offsets)
+    earliest = java("GetOffsetShell", *server, "--topic", topic, "--time", "earliest")
+    expect(f"{topic}:0:0" in earliest, earliest)
+    newest = java("GetOffsetShell", *server, "--topic", topic, "--time", "max-timestamp")
+    expect(f"{topic}:0:" in newest, newest)
+
+    groups = "consumer.group.ConsumerGroupCommand"
+    expect(group in java(groups, *server, "--list"), "the group is not listed")
+    described = java(groups, *server, "--describe", "--group", group)
+    expect(str(len(sent)) in described, described)
+    reset = [*server, "--reset-offsets", "--group", group, "--topic", topic, "--execute"]
+    java(groups, *reset, "--to-offset", "42")
+    expect("42" in java(groups, *server, "--describe", "--group", group), "the offset was not reset")
+    java(groups, *server, "--delete-offsets", "--group", group, "--topic", topic)
+    java(groups, *reset, "--to-earliest")
+    java(groups, *server, "--delete", "--group", group)
+    expect(group not in java(groups, *server, "--list"), "the group is still listed")
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as wanted:
+        wanted.write('{"version": 1, "partitions": [{"topic": "%s", "partition": 0, "offset": 10}]}' % topic)
+        wanted.flush()
+        deleted = java("DeleteRecordsCommand", *server, "--offset-json-file", wanted.name)
+    expect("low_watermark: 10" in deleted, deleted)
+    earliest = java("GetOffsetShell", *server, "--topic", topic, "--time", "earliest")
+    expect(f"{topic}:0:10" in earliest, earliest)
+
+    refused = java(
+        "ConsoleProducer", *server, "--topic", topic, "--command-property", "transactional.id=t1",
+        stdin="x\n", expect_failure=True,
+    )
+    expect("ransaction" in refused, refused)
+
+
+def consume_all(consumers, total, deadline_s=60):
+    """Reads from all consumers, each in its own thread, until `total` records came."""
+    got, done, lock = [], threading.Event(), threading.Lock()
+
+    def run(index, consumer):
+        while not done.is_set():
+            message = consumer.poll(0.2)
+            if message is None:
+                continue
+            if message.error():
+                if message.error().code() != KafkaError._PARTITION_EOF:
+                    raise AssertionError(str(message.error()))
+                continue
+            with lock:
+                got.append((index, message.topic(), message.partition(), message.offset(), message.value()))
+                if len(got) >= total:
+                    done.set()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(consumers)]
+    for thread in threads:
+        thread.start()
+    done.wait(deadline_s)
+    done.set()
+    for thread in threads:
+        thread.join()
+    return got
+
+
+def produce(topic, count, partitions, **config):
+    failures = []
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "linger.ms": 5, **config})
+
+    def report(error, _message):
+        if error is not None:
+            failures.append(str(error))
+
+    for number in range(count):
+        producer.produce(topic, f"v{number}", f"k{number}", partition=number % partitions, on_delivery=report)
+        if number % 1000 == 0:
+            producer.poll(0)
+    expect(producer.flush(60) == 0, "not everything was delivered")
+    expect(not failures, failures[:3])
+
+
+def librdkafka():
+    topic, group, count, partitions = f"rdkafka-{RUN}", f"rdkafka-group-{RUN}", 4000, 4
+    admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+    admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])[topic].result(30)
+    for number, codec in enumerate(CODECS):
+        idempotent = {"enable.idempotence": True} if number % 2 == 0 else {"acks": "1"}
+        produce(topic, count // len(CODECS), partitions, **{"compression.type": codec}, **idempotent)
+
+    settings = {
+        "bootstrap.servers": BOOTSTRAP,
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    }
+    members = [Consumer(settings), Consumer(settings)]
+    for member in members:
+        member.subscribe([topic])
+    # Both members have their share before anything is read.
+    deadline = time.monotonic() + 60
+    while not all(member.assignment() for member in members):
+        expect(time.monotonic() < deadline, "the group of two did not come together")
+        for member in members:
+            for message in member.consume(0, 0.2):
+                raise AssertionError(f"nothing was asked for: {message}")
+    got = consume_all(members, count)
+    expect(len({(p, o) for _, _, p, o, _ in got}) == count, f"read {len(got)} of {count}")
+    expect({index for index, *_ in got} == {0, 1}, "one member read everything")
+    for member in members:
+        member.commit(asynchronous=False)
+    described = admin.describe_consumer_groups([group])[group].result(30)
+    expect(len(described.members) == 2, described)
+    for member in members:
+        member.close()
+
+    listed = admin.list_consumer_groups().result()
+    expect(group in {found.group_id for found in listed.valid}, "the group is not listed")
+    committed = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)]
+    )[group].result(30)
+    expect(sum(partition.offset for partition in committed.topic_partitions) == count, committed)
+
+    admin.create_partitions([NewPartitions(topic, partitions + 2)])[topic].result(30)
+    expect(len(admin.list_topics(topic, 30).topics[topic].partitions) == partitions + 2, "no new partitions")
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    configs = admin.describe_configs([resource])[resource].result(30)
+    expect(configs["cleanup.policy"].value == "delete", configs["cleanup.policy"])
+    listed = admin.list_offsets({TopicPartition(topic, 0): OffsetSpec.latest()})
+    expect(listed[TopicPartition(topic, 0)].result(30).offset == count // partitions, "wrong end offset")
+    deleted = admin.delete_records([TopicPartition(topic, 0, 7)])
+    expect(list(deleted.values())[0].result(30).low_watermark == 7, "wrong low watermark")
+    admin.delete_topics([topic])[topic].result(30)
+    expect(topic not in admin.list_topics(timeout=30).topics, "the topic is still there")
+
+
+def main():
+    for step in (topics_and_configs, console_clients, librdkafka):
+        started = time.monotonic()
+        step()
+        print(f"{step.__name__}: ok ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
