@@ -4,6 +4,7 @@
 mod cluster;
 mod fetch;
 mod golden;
+mod interop;
 mod kill;
 mod produce;
 mod seen;
