@@ -214,7 +214,7 @@ impl Group {
             };
             let topics = topics.map(|topics| topics.into_iter().map(topic).collect());
             let group = OffsetFetchRequestGroup::default().with_group_id(self.group_id()).with_topics(topics);
-            request.with_groups(vec![group]).with_topics(None)
+            request.with_groups(vec![group])
         } else {
             let topic = |(name, indexes): (&str, Vec<i32>)| {
                 OffsetFetchRequestTopic::default().with_name(topic_name(name)).with_partition_indexes(indexes)

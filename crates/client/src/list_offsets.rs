@@ -1,4 +1,4 @@
-//! Offsets of many partitions: one ListOffsets request per broker, asked at once, retried where a leader moved.
+//! Offsets of many partitions: one ListOffsets request per broker (two when both ends are asked for), asked at once, retried where a leader moved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,13 +81,16 @@ async fn ask_leaders(
         Some(generation) => cluster.topics_after(&names, generation).await?,
     };
     let mut answers = Vec::with_capacity(missing.len());
-    let mut by_broker: HashMap<i32, (Arc<Broker>, Vec<Asked>)> = HashMap::new();
+    // A request may name a partition once, so one asked for both ends goes into two requests.
+    let mut times_asked: HashMap<&TopicPartition, usize> = HashMap::new();
+    let mut by_broker: HashMap<(i32, usize), (Arc<Broker>, Vec<Asked>)> = HashMap::new();
     for &index in missing {
         let (topic_partition, spec) = &wanted[index];
+        let times = times_asked.entry(topic_partition).and_modify(|times| *times += 1).or_default();
         match cluster.leader_in(&metadata, &topic_partition.topic, topic_partition.partition) {
             Ok(Leader { broker, epoch, .. }) => {
                 let asked = Asked { index, topic_partition: topic_partition.clone(), spec: *spec, leader_epoch: epoch };
-                by_broker.entry(broker.node_id()).or_insert_with(|| (broker, Vec::new())).1.push(asked);
+                by_broker.entry((broker.node_id(), *times)).or_insert_with(|| (broker, Vec::new())).1.push(asked);
             }
             Err(error) => answers.push((index, Err(error))),
         }
