@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::json::{ScanError, Scanner};
+use crate::json::{ScanError, Scanner, Token};
 
 /// The place before the first key of a record.
 pub(crate) const START: usize = 0;
@@ -21,7 +21,7 @@ pub(crate) const fn after(id: usize) -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct KeyTable {
     /// `"key":` as records usually have it.
-    tokens: Vec<Box<[u8]>>,
+    tokens: Vec<Token>,
     ids: HashMap<Box<[u8]>, usize>,
     /// By place: the key that followed it last.
     guesses: Vec<usize>,
@@ -47,7 +47,7 @@ impl KeyTable {
     pub(crate) fn add(&mut self, key: &str) -> usize {
         let id = self.tokens.len();
         // A key that needs escapes never equals the bytes of a record; its token simply matches nothing.
-        self.tokens.push([b"\"", key.as_bytes(), b"\":"].concat().into_boxed_slice());
+        self.tokens.push(Token::new([b"\"", key.as_bytes(), b"\":"].concat().into_boxed_slice()));
         self.ids.insert(key.as_bytes().into(), id);
         self.guesses.resize(after(id), id);
         self.guesses.push(id + 1);

@@ -12,6 +12,7 @@
 mod canonical;
 mod number;
 mod scan;
+mod swar;
 mod text;
 
 pub use canonical::Canonical;
@@ -20,6 +21,7 @@ pub use scan::{ScanError, Scanner};
 pub use text::{Text, write_string};
 
 pub(crate) use number::is_exact_double;
+pub(crate) use swar::Token;
 pub(crate) use text::is_canonical;
 
 /// How deep objects and arrays may nest, the record itself included. It bounds the stack.

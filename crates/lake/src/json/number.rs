@@ -1,5 +1,7 @@
 //! Number literals: checked, measured, and turned into the value they name without ever rounding an integer.
 
+use super::swar::take_digits;
+
 /// A JSON number literal.
 #[derive(Debug, Clone, Copy)]
 pub struct Number<'a> {
@@ -126,20 +128,4 @@ impl<'a> Number<'a> {
 /// Does a double hold this integer without rounding?
 pub(crate) const fn is_exact_double(value: u128) -> bool {
     value == 0 || u128::BITS - value.leading_zeros() - value.trailing_zeros() <= f64::MANTISSA_DIGITS
-}
-
-/// Runs over digits from `start` on: the value so far continued with them (wrapping), and where they end.
-#[inline]
-fn take_digits(text: &[u8], start: usize, value: u64) -> (u64, usize) {
-    let mut value = value;
-    let mut end = start;
-    while let Some(byte) = text.get(end) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        end += 1;
-    }
-    (value, end)
 }

@@ -1,6 +1,7 @@
 //! The scanner: a cursor over one record's bytes that validates as it moves.
 
 use super::number::Number;
+use super::swar::Token;
 use super::text::{self, Text};
 use super::{BadReason, DEPTH_MAX};
 
@@ -58,12 +59,10 @@ impl<'a> Scanner<'a> {
 
     /// Moves over `token` if it is next.
     #[inline]
-    pub(crate) fn take(&mut self, token: &[u8]) -> bool {
-        let found = self.text.get(self.position..).is_some_and(|rest| rest.starts_with(token));
-        if found {
-            self.position += token.len();
-        }
-        found
+    pub(crate) fn take(&mut self, token: &Token) -> bool {
+        let length = token.length_at(self.text, self.position);
+        self.position += length.unwrap_or_default();
+        length.is_some()
     }
 
     /// Moves over white space.
@@ -180,6 +179,26 @@ impl<'a> Scanner<'a> {
         self.string_with_escapes(start, end)
     }
 
+    /// Appends the string at the cursor, escapes resolved, to `out`, which is left as it was in case of an error.
+    ///
+    /// # Errors
+    /// As [`Scanner::string`].
+    #[inline]
+    pub fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), ScanError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.error());
+        }
+        let start = self.position + 1;
+        let end = text::copy_plain(self.text, start, out);
+        if self.text.get(end) == Some(&b'"') {
+            self.position = end + 1;
+            return Ok(());
+        }
+        out.truncate(out.len() - (end - start));
+        self.string_with_escapes(start, end)?.unescape_into(out);
+        Ok(())
+    }
+
     #[cold]
     fn string_with_escapes(&mut self, start: usize, mut end: usize) -> Result<Text<'a>, ScanError> {
         loop {
@@ -216,7 +235,11 @@ impl<'a> Scanner<'a> {
     /// When another word is.
     #[inline]
     pub fn word(&mut self, word: &str) -> Result<(), ScanError> {
-        if self.take(word.as_bytes()) { Ok(()) } else { Err(self.error()) }
+        if !self.text.get(self.position..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+            return Err(self.error());
+        }
+        self.position += word.len();
+        Ok(())
     }
 
     /// Moves over any value that stands in the record's top-level object.

@@ -2,16 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::swar::{self, WORD_BYTES, equals};
+
 /// What stands between the quotes of a JSON string whose escapes have been checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     raw: &'a [u8],
     escaped: bool,
 }
-
-const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
-const WORD_BYTES: usize = 8;
 
 /// The character that stands for what is not one.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
@@ -62,37 +60,41 @@ impl<'a> Text<'a> {
 #[inline]
 pub(super) fn plain_end(text: &[u8], start: usize) -> usize {
     let mut end = start;
-    while let Some(word) = text.get(end..).and_then(|rest| rest.first_chunk::<WORD_BYTES>()) {
-        let word = u64::from_le_bytes(*word);
-        let stops = equals(word, b'"') | equals(word, b'\\') | below_space(word);
-        if stops != 0 {
-            return end + first_byte(stops);
+    while let Some(word) = swar::word(text, end) {
+        let length = swar::first(swar::string_stops(word));
+        end += length;
+        if length < WORD_BYTES {
+            return end;
         }
-        end += WORD_BYTES;
     }
+    plain_end_bytewise(text, end)
+}
+
+/// As [`plain_end`], and appends the plain text to `out` on the way.
+#[inline]
+pub(super) fn copy_plain(text: &[u8], start: usize, out: &mut Vec<u8>) -> usize {
+    let mut end = start;
+    while let Some(word) = swar::word(text, end) {
+        // Whole words are appended, and what was too much cut off again: cheaper than a copy of unknown length.
+        out.extend_from_slice(&word.to_le_bytes());
+        let length = swar::first(swar::string_stops(word));
+        end += length;
+        if length < WORD_BYTES {
+            out.truncate(out.len() + length - WORD_BYTES);
+            return end;
+        }
+    }
+    let last = end;
+    end = plain_end_bytewise(text, end);
+    out.extend_from_slice(text.get(last..end).unwrap_or_default());
+    end
+}
+
+fn plain_end_bytewise(text: &[u8], mut end: usize) -> usize {
     while text.get(end).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
         end += 1;
     }
     end
-}
-
-/// High bit set in the lowest byte that equals `byte` (higher bytes may be set by mistake).
-#[inline]
-const fn equals(word: u64, byte: u8) -> u64 {
-    let difference = word ^ (ONES * byte as u64);
-    difference.wrapping_sub(ONES) & !difference & HIGH_BITS
-}
-
-/// High bit set in the lowest byte below 0x20 (higher bytes may be set by mistake).
-#[inline]
-const fn below_space(word: u64) -> u64 {
-    word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS
-}
-
-/// Index of the lowest byte with its high bit set.
-#[inline]
-const fn first_byte(bits: u64) -> usize {
-    (bits.trailing_zeros() / u8::BITS) as usize
 }
 
 /// Length of the escape that `text` begins with, if it is a valid one.

@@ -230,10 +230,7 @@ impl Values {
         match (self, first) {
             (Self::Text(text), b'"') => {
                 check_name(data_type, DataType::String)?;
-                text.push(|bytes| {
-                    scanner.string()?.unescape_into(bytes);
-                    Ok(())
-                })?;
+                text.push(|bytes| scanner.string_into(bytes))?;
             }
             (Self::Int64(values), b'-' | b'0'..=b'9') => values.push(scanner.number()?.as_i64().ok_or(Stop::Misfit)?),
             (Self::Float64(values), b'-' | b'0'..=b'9') => values.push(scanner.number()?.as_f64().ok_or(Stop::Misfit)?),
