@@ -93,13 +93,19 @@ pub(super) async fn run(args: &DemoArgs, output: Output) -> Result<()> {
     let cpu = ProcessUsage::now().cpu_seconds - before;
     line(&format!("synced    {}", rate(report.rows, report.bytes, report.elapsed)));
     line(&format!("          {cpu:.2} s of processor time, broker included"));
+    if report.rows != args.records {
+        let reason = format!("{} records were produced, {} rows were written", args.records, report.rows);
+        return Err(Error::Internal { reason });
+    }
     show_table(&folder)?;
     broker.stop().await;
     Ok(())
 }
 
 async fn start_broker() -> Result<kanat_broker::BrokerHandle> {
-    Broker::start(BrokerOptions::default()).await.map_err(|error| Error::kafka("starting the broker", error))
+    // The orders were placed long ago: by their own time retention would remove them at once.
+    let options = BrokerOptions::default().with_topic_default("retention.ms", "-1");
+    Broker::start(options).await.map_err(|error| Error::kafka("starting the broker", error))
 }
 
 /// Makes the topic and fills it; returns the bytes of all keys and values.

@@ -1,5 +1,7 @@
 //! `kanat topic`: list, create, delete and describe topics.
 
+use std::sync::Arc;
+
 use kanat_client::{Client, Isolation, NewTopic, OffsetSpec, TopicInfo, TopicPartition};
 use kanat_sync::{Error, Result};
 use serde_json::{Value, json};
@@ -106,5 +108,5 @@ async fn describe(client: &Client, topic: &str, output: Output) -> Result<()> {
 }
 
 fn partitions(info: &TopicInfo) -> impl Iterator<Item = TopicPartition> {
-    info.partitions.iter().map(|partition| TopicPartition::new(info.name.clone(), partition.partition))
+    info.partitions.iter().map(|partition| TopicPartition::new(Arc::clone(&info.name), partition.partition))
 }

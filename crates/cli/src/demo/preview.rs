@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
 use kanat_sync::{Error, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -50,17 +54,30 @@ fn render(batch: &RecordBatch, columns: &[&str]) -> std::result::Result<String, 
     let options = FormatOptions::default();
     let mut heading = Vec::new();
     let mut right = Vec::new();
-    let mut formatters = Vec::new();
+    let mut shown = Vec::new();
     for name in columns {
         let Some(column) = batch.column_by_name(name) else { continue };
         heading.push(*name);
         right.push(column.data_type().is_numeric());
-        formatters.push(ArrayFormatter::try_new(column, &options)?);
+        shown.push(without_zone(column));
     }
+    let formatters: Vec<ArrayFormatter<'_>> =
+        shown.iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<std::result::Result<_, _>>()?;
     let rows: Vec<Vec<String>> = (0..batch.num_rows())
         .map(|row| formatters.iter().map(|formatter| shorten(&formatter.value(row).to_string())).collect())
         .collect();
     Ok(output::table(&heading, &rows, &right))
+}
+
+/// Timestamps without their zone, which is always UTC: names of zones need a database to be shown.
+fn without_zone(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Timestamp(_, Some(_)) => match column.as_primitive_opt::<TimestampMicrosecondType>() {
+            Some(timestamps) => Arc::new(timestamps.clone().with_timezone_opt::<Arc<str>>(None)),
+            None => Arc::clone(column),
+        },
+        _ => Arc::clone(column),
+    }
 }
 
 fn shorten(cell: &str) -> String {

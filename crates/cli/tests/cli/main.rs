@@ -1,5 +1,7 @@
 //! The program as a user meets it: child processes, files, exit codes and sentences.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod against_a_broker;
 mod demo;
 mod files;
