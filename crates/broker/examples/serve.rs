@@ -3,20 +3,19 @@
 //! Usage: `serve [--listen HOST:PORT] [--nodes N] [--dir DIR]`. The first line of standard output is the bootstrap
 //! address, the second the time the start took.
 
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use kanat_broker::{Broker, BrokerOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, stdin, stdout};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let message = format!("{error}\n");
             // Nobody is left to tell when standard error is closed.
-            let _ = tokio::io::stderr().write_all(message.as_bytes()).await;
+            let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }
     }
@@ -26,14 +25,16 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = parse(std::env::args().skip(1))?;
     let started = Instant::now();
     let broker = Broker::start(options).await?;
-    let lines = format!("{}\nstarted in {} us\n", broker.bootstrap(), started.elapsed().as_micros());
-    let mut out = stdout();
-    out.write_all(lines.as_bytes()).await?;
-    out.flush().await?;
-    let mut input = stdin();
-    let mut ignored = [0; 256];
-    while input.read(&mut ignored).await? > 0 {}
+    let start_us = started.elapsed().as_micros();
+    writeln!(io::stdout(), "{}\nstarted in {start_us} us", broker.bootstrap())?;
+    tokio::task::spawn_blocking(wait_for_end_of_input).await??;
     broker.stop().await;
+    Ok(())
+}
+
+fn wait_for_end_of_input() -> io::Result<()> {
+    let mut ignored = [0; 256];
+    while io::stdin().read(&mut ignored)? > 0 {}
     Ok(())
 }
 

@@ -290,7 +290,7 @@ impl Cluster {
         let _turn = self.changes.lock();
         check_name(&new.name)?;
         if self.topic(&new.name).is_some() {
-            let reason = format!("topic {} exists already", new.name);
+            let reason = format!("topic {} already exists", new.name);
             return Err(Refusal::new(ErrorCode::TopicAlreadyExists, reason));
         }
         for (name, value) in &new.configs {

@@ -232,5 +232,8 @@ fn describe_topic_partition(
         .with_leader_epoch(leadership.epoch)
         .with_replica_nodes(broker_ids(&leadership.replicas))
         .with_isr_nodes(broker_ids(&in_sync))
+        // The Java admin client cannot take null here.
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()))
         .with_offline_replicas(broker_ids(&offline))
 }

@@ -314,13 +314,9 @@ impl PartitionLog {
         }
     }
 
-    /// Moves the log start to `offset` and drops segments that lie wholly below it. Offsets at or below the present
-    /// start change nothing.
+    /// Moves the log start forward to `offset` and drops segments that lie wholly below it.
     pub(crate) fn advance_log_start(&mut self, offset: i64) -> io::Result<()> {
-        if offset <= self.log_start_offset {
-            return Ok(());
-        }
-        self.log_start_offset = offset.min(self.next_offset);
+        self.log_start_offset = self.log_start_offset.max(offset.min(self.next_offset));
         self.transactions.forget_before(self.log_start_offset);
         while self.segments.len() > 1 && self.segments[1].base_offset() <= self.log_start_offset {
             self.drop_first_segment()?;
