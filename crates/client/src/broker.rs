@@ -127,3 +127,32 @@ impl Broker {
         }
     }
 }
+
+/// Watches over a request that may wait at the broker. Dropped before [`answered`](Self::answered), it takes the
+/// connection out of use: whoever fetches next would wait behind the abandoned request, and a new connection is there
+/// sooner. Those who still wait on the old one get their answers.
+#[derive(Debug)]
+pub(crate) struct LongPoll<'a> {
+    slot: &'a Slot,
+    connection: &'a Arc<Connection>,
+    waiting: bool,
+}
+
+impl<'a> LongPoll<'a> {
+    pub(crate) fn new(broker: &'a Broker, connection: &'a Arc<Connection>) -> Self {
+        LongPoll { slot: broker.slot(ConnectionClass::Fetch), connection, waiting: true }
+    }
+
+    pub(crate) fn answered(mut self) {
+        self.waiting = false;
+    }
+}
+
+impl Drop for LongPoll<'_> {
+    fn drop(&mut self) {
+        if self.waiting {
+            let mut open = self.slot.open.lock();
+            open.take_if(|open| Arc::ptr_eq(open, self.connection));
+        }
+    }
+}

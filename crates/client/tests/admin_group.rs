@@ -1,4 +1,5 @@
 //! Topics, configurations, consumer groups.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 

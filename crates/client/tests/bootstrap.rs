@@ -1,4 +1,5 @@
 //! Finding a cluster: dead and unresolvable addresses, brokers that go away, time to the first record.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 

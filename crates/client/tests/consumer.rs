@@ -1,4 +1,5 @@
 //! Reading many partitions: exactness under both isolation levels, faults, bounds, cancellation.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 
@@ -45,7 +46,7 @@ async fn two_hundred_partitions_on_two_brokers_over_three_connections_each() {
                 value: Some(value.as_bytes()),
                 ..ProduceRecord::default()
             };
-            let _ = producer.send(record).await.unwrap();
+            drop(producer.send(record).await.unwrap());
         }
     }
     within("flush", producer.flush()).await.unwrap();
@@ -101,7 +102,7 @@ async fn transactional_log(broker: &BrokerHandle, client: &Client) {
     let commit = ControlRecord::Commit { coordinator_epoch: 0 };
     broker.append_control("t", 0, 101, 0, abort).await.unwrap(); // 4
     transactional_batch(broker, 101, &["committed after an abort"]).await; // 5
-    broker.append_control("t", 0, 101, 0, commit.clone()).await.unwrap(); // 6
+    broker.append_control("t", 0, 101, 0, commit).await.unwrap(); // 6
     broker.append_control("t", 0, 102, 0, commit).await.unwrap(); // 7
     transactional_batch(broker, 103, &["open"]).await; // 8
     fill(client, "t", 0, 1, 1).await; // 9

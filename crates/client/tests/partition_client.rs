@@ -1,4 +1,5 @@
 //! RSKafka's calls on one partition, and its known defects as tests.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 

@@ -18,7 +18,7 @@ use super::filter::{Aborted, Filter};
 use super::session::{FetchSession, SessionAnswer, Want};
 use super::state::{Fetched, Room, Sent};
 use super::wire::{Names, fetch_request, fetch_version};
-use crate::broker::{Broker, ConnectionClass};
+use crate::broker::{Broker, ConnectionClass, LongPoll};
 use crate::cluster::code_moves_leader;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
@@ -76,7 +76,8 @@ pub(super) async fn run(shared: Arc<Shared>, broker_id: i32) {
     }
 }
 
-/// Sends one request. `None` when the broker refused the session, which the next round opens anew.
+/// Sends one request. `None` when the broker refused the session or the application changed what is wanted, both of
+/// which the next round starts anew from.
 async fn fetch(
     shared: &Shared,
     broker: &Broker,
@@ -103,7 +104,15 @@ async fn fetch(
     let wait = Duration::from_millis(u64::from(shared.options.fetch_wait_ms_max));
     let timeout = shared.cluster.options().request_timeout() + wait;
     tracing::trace!(broker = broker.node_id(), partitions = sent.len(), changed = request.send.len(), "fetching");
-    let response = connection.request_version(ApiKey::Fetch, version, &message, timeout).await?;
+    let waiting = LongPoll::new(broker, &connection);
+    let response = tokio::select! {
+        response = connection.request_version(ApiKey::Fetch, version, &message, timeout) => response?,
+        () = shared.overtaken(broker.node_id(), sent) => {
+            session.on_lost();
+            return Ok(None);
+        }
+    };
+    waiting.answered();
     let answer = match ErrorCode::from_code(response.error_code) {
         None => SessionAnswer::Accepted(response.session_id),
         Some(ErrorCode::FetchSessionIdNotFound) => SessionAnswer::UnknownSession,

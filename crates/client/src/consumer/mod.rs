@@ -23,6 +23,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -36,6 +37,10 @@ use self::state::{Sent, State};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::types::TopicPartition;
+
+/// How long a fetch that was overtaken by a seek or an assignment may still be answered. A broker with data answers
+/// within it, one without would hold the fetch for `fetch_wait_ms_max`.
+const OVERTAKEN_GRACE: Duration = Duration::from_millis(5);
 
 /// Shared by the application's handle and the tasks.
 #[derive(Debug)]
@@ -83,6 +88,17 @@ impl Shared {
         wants.rotate_left(turns);
         let sent = wants.iter().map(|(want, sent)| (want.partition.clone(), sent.clone())).collect();
         (wants.into_iter().map(|(want, _)| want).collect(), sent)
+    }
+
+    /// Ends when a partition of the broker wants something the fetch under way does not ask for, and an answer had
+    /// [`OVERTAKEN_GRACE`] to come: a long poll must not hold up a seek.
+    async fn overtaken(&self, broker: i32, sent: &HashMap<TopicPartition, Sent>) {
+        let mut changes = self.changes.subscribe();
+        while !self.state.lock().wants_more(broker, sent) {
+            // The sender lives in `self`, so waiting cannot fail.
+            let _ = changes.changed().await;
+        }
+        tokio::time::sleep(OVERTAKEN_GRACE).await;
     }
 
     /// A whole fetch failed.

@@ -11,7 +11,7 @@ use super::options::ConsumerOptions;
 use super::session::{FetchSession, Want};
 use super::state::{Fetched, out_of_range};
 use super::wire::{fetch_request, fetch_version};
-use crate::broker::ConnectionClass;
+use crate::broker::{ConnectionClass, LongPoll};
 use crate::cluster::Leader;
 use crate::error::Result;
 use crate::types::{Isolation, TopicPartition};
@@ -51,7 +51,10 @@ impl SingleFetch<'_> {
             ..ConsumerOptions::default()
         };
         let request = fetch_request(version, &session, &options, self.bytes.end);
-        let response = connection.request_version(ApiKey::Fetch, version, &request, timeout).await?;
+        let waiting = LongPoll::new(&leader.broker, &connection);
+        let response = connection.request_version(ApiKey::Fetch, version, &request, timeout).await;
+        waiting.answered();
+        let response = response?;
         let refused = |code| connection.server_error(ApiKey::Fetch, self.partition.to_string(), code, None);
         if let Some(code) = ErrorCode::from_code(response.error_code) {
             return Err(refused(code));

@@ -356,6 +356,15 @@ impl State {
         self.partitions.values().any(|known| known.leader == Some(broker) && known.is_fetched())
     }
 
+    /// Whether a broker has something to be asked for that `sent` does not ask.
+    pub(super) fn wants_more(&self, broker: i32, sent: &HashMap<TopicPartition, Sent>) -> bool {
+        let unasked = |(name, known): (&TopicPartition, &Partition)| {
+            let asked = sent.get(name).is_some_and(|sent| sent.version == known.version);
+            known.leader == Some(broker) && known.is_fetched() && !asked
+        };
+        self.partitions.iter().any(unasked)
+    }
+
     /// Brokers that lead something.
     pub(super) fn leaders(&self) -> Vec<i32> {
         let mut leaders: Vec<i32> = self.partitions.values().filter_map(|known| known.leader).collect();

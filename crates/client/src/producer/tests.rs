@@ -73,7 +73,7 @@ fn a_partition_has_one_batch_under_way_and_a_repeated_one_keeps_its_sequence() {
     let options = ProducerOptions { batch_bytes_max: 1024, ..ProducerOptions::default() };
     let mut accumulator = accumulator(options, 1);
     for _ in 0..30 {
-        let _ = append(&mut accumulator, &record(0, &[7; 100]), now);
+        drop(append(&mut accumulator, &record(0, &[7; 100]), now));
     }
     let mut first = drain(&mut accumulator).remove(0);
     assert!(drain(&mut accumulator).is_empty(), "the second batch waits for the first");
@@ -101,12 +101,12 @@ fn records_beyond_the_buffer_and_beyond_the_record_bound_are_refused() {
     let mut accumulator = accumulator(options, 1);
     let error = accumulator.append(&record(0, &[0; 2048]), 1, now).unwrap_err();
     assert!(matches!(error, Refused::Error(Error::RecordTooLarge { record_bytes_max: 2048, .. })), "{error:?}");
-    let _ = append(&mut accumulator, &record(0, &[0; 2000]), now);
-    let _ = append(&mut accumulator, &record(0, &[0; 2000]), now);
+    drop(append(&mut accumulator, &record(0, &[0; 2000]), now));
+    drop(append(&mut accumulator, &record(0, &[0; 2000]), now));
     assert!(matches!(accumulator.append(&record(0, &[0; 2000]), 1, now), Err(Refused::Full)));
     let draft = drain(&mut accumulator).remove(0);
     acknowledge(&mut accumulator, draft, 0);
-    let _ = append(&mut accumulator, &record(0, &[0; 2000]), now);
+    drop(append(&mut accumulator, &record(0, &[0; 2000]), now));
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ fn records_without_a_key_fill_one_batch_before_the_next_partition() {
     let value = [1; 100];
     let record = ProduceRecord { topic: "t", value: Some(&value), ..ProduceRecord::default() };
     for _ in 0..80 {
-        let _ = append(&mut accumulator, &record, now);
+        drop(append(&mut accumulator, &record, now));
     }
     accumulator.flush();
     let counts: Vec<i32> =
@@ -203,7 +203,7 @@ proptest! {
                 Event::Append { partition, bytes } => {
                     stamp += 1;
                     let value = vec![0; bytes];
-                    let _ = accumulator.append(&record(partition, &value), stamp, now).unwrap();
+                    drop(accumulator.append(&record(partition, &value), stamp, now).unwrap());
                     sent[usize::try_from(partition).unwrap()].push(stamp);
                 }
                 Event::Send { fail } => {

@@ -1,6 +1,5 @@
 //! What the integration tests share: a broker in the process, a client of it, and readers that know when to stop.
 #![allow(dead_code, reason = "every test binary uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::HashMap;
 use std::time::Duration;
