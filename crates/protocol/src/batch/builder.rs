@@ -11,13 +11,17 @@ use super::header::{
     PRODUCER_ID_AT, RECORD_COUNT_AT, advance_sequence,
 };
 use super::record::Header;
-use super::varint::{self, VARINT_BYTES_MAX, VARLONG_BYTES_MAX};
+use super::varint;
 use super::{patch_checksum, put};
 use crate::compression::{Codec, Compression, Compressor};
 use crate::error::{Error, Result};
 
-/// Length, attributes, timestamp, offset and key length of a record, rounded up to where a varint may be written.
-const PREFIX_BYTES_MAX: usize = 3 * VARINT_BYTES_MAX + 1 + 2 * VARLONG_BYTES_MAX;
+/// Holds length, attributes, timestamp, offset and key length of any record.
+const PREFIX_BYTES: usize = 32;
+/// Holds any varint.
+const VARINT_PART_BYTES: usize = 16;
+/// Capacity that parts may use before they are cut to their length.
+const SLACK: usize = PREFIX_BYTES;
 
 /// Brokers accept batches up to about a mebibyte unless `message.max.bytes` says otherwise.
 const BYTES_MAX_DEFAULT: usize = 1_048_588;
@@ -65,8 +69,10 @@ impl Default for BatchOptions {
 #[derive(Debug)]
 pub struct BatchBuilder {
     options: BatchOptions,
-    /// Header room and encoded records.
+    /// Header room and encoded records; empty until the first record.
     buffer: Vec<u8>,
+    /// Capacity to begin a batch with: that of the last one.
+    capacity: usize,
     record_count: i32,
     /// Offset delta of the next record.
     next_delta: i32,
@@ -84,11 +90,11 @@ impl BatchBuilder {
     pub fn with_capacity(mut options: BatchOptions, bytes: usize) -> BatchBuilder {
         // The batch length is an i32, and incompressible records grow a little when compressed.
         options.bytes_max = options.bytes_max.min(BYTES_MAX_POSSIBLE);
-        let mut buffer = Vec::with_capacity(HEADER_BYTES + bytes);
-        buffer.resize(HEADER_BYTES, 0);
+        let capacity = if bytes == 0 { 0 } else { HEADER_BYTES + bytes + SLACK };
         BatchBuilder {
             options,
-            buffer,
+            buffer: Vec::with_capacity(capacity),
+            capacity,
             record_count: 0,
             next_delta: 0,
             base_timestamp: NO_TIMESTAMP,
@@ -157,20 +163,21 @@ impl BatchBuilder {
         }
         let length = self.body_size(offset_delta, timestamp, key, value, headers);
         let size = varint::size(wide(length)) + length;
-        if size > self.options.bytes_max.saturating_sub(self.buffer.len()) {
-            let (batch_bytes, bytes_max) = (self.buffer.len(), self.options.bytes_max);
+        if size > self.options.bytes_max.saturating_sub(self.len_bytes()) {
+            let (batch_bytes, bytes_max) = (self.len_bytes(), self.options.bytes_max);
             return Err(Error::BatchFull { record_bytes: size, batch_bytes, bytes_max });
         }
 
-        self.buffer.reserve(size);
-        let mut prefix = [0; PREFIX_BYTES_MAX];
-        let mut end = varint::write(&mut prefix, 0, wide(length));
-        // The attributes of a record are unused and 0.
-        end += 1;
-        end = varint::write(&mut prefix, end, timestamp.wrapping_sub(self.base_timestamp));
-        end = varint::write(&mut prefix, end, offset_delta.into());
-        end = varint::write(&mut prefix, end, nullable_length(key));
-        self.buffer.extend_from_slice(&prefix[..end]);
+        self.make_room(size);
+        let base_timestamp = self.base_timestamp;
+        self.put_part(|part: &mut [u8; PREFIX_BYTES]| {
+            let mut end = varint::write(part, 0, wide(length));
+            // The attributes of a record are unused and 0.
+            end += 1;
+            end = varint::write(part, end, timestamp.wrapping_sub(base_timestamp));
+            end = varint::write(part, end, offset_delta.into());
+            varint::write(part, end, nullable_length(key))
+        });
         self.buffer.extend_from_slice(key.unwrap_or_default());
         self.put_varint(nullable_length(value));
         self.buffer.extend_from_slice(value.unwrap_or_default());
@@ -196,7 +203,7 @@ impl BatchBuilder {
 
     /// Size of the batch if it were sealed uncompressed, header included, in bytes.
     pub fn len_bytes(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len().max(HEADER_BYTES)
     }
 
     /// Records appended so far.
@@ -227,10 +234,10 @@ impl BatchBuilder {
             compressor.compress(compression, records, &mut batch)?;
             batch
         } else {
-            let capacity = self.buffer.capacity();
-            let mut next = Vec::with_capacity(capacity.min(self.options.bytes_max));
-            next.resize(HEADER_BYTES, 0);
-            std::mem::replace(&mut self.buffer, next)
+            self.capacity = self.buffer.capacity();
+            let mut batch = std::mem::take(&mut self.buffer);
+            batch.resize(batch.len().max(HEADER_BYTES), 0);
+            batch
         };
         self.fill_header(&mut batch, compression.codec());
         self.reset();
@@ -300,11 +307,32 @@ impl BatchBuilder {
         offset_delta.checked_add(1).ok_or(Error::MalformedBatch { base_offset, reason: "it covers too many offsets" })
     }
 
+    /// Capacity for a record of `size` bytes, and the header room if this is the first one.
     #[inline]
+    fn make_room(&mut self, size: usize) {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(self.capacity.max(HEADER_BYTES + size + SLACK));
+            self.buffer.resize(HEADER_BYTES, 0);
+        }
+        self.buffer.reserve(size + SLACK);
+    }
+
+    /// Lets `write` fill the front of `N` zero bytes at the end of the buffer, and keeps as many as it says.
+    ///
+    /// Copying a constant number of zeros and cutting the rest off is a few plain stores, where copying a varying
+    /// number of bytes is a call, and writing in place spares a copy that would have to wait for single-byte stores.
+    #[inline(always)]
+    fn put_part<const N: usize>(&mut self, write: impl FnOnce(&mut [u8; N]) -> usize) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&[0; N]);
+        let part = self.buffer.last_chunk_mut::<N>().expect("as many bytes were just appended");
+        let len = write(part);
+        self.buffer.truncate(start + len);
+    }
+
+    #[inline(always)]
     fn put_varint(&mut self, value: i64) {
-        let mut bytes = [0; VARLONG_BYTES_MAX];
-        let end = varint::write(&mut bytes, 0, value);
-        self.buffer.extend_from_slice(&bytes[..end]);
+        self.put_part(|part: &mut [u8; VARINT_PART_BYTES]| varint::write(part, 0, value));
     }
 
     #[inline]

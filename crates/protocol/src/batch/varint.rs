@@ -3,9 +3,9 @@
 //! Nearly all of them take one or two bytes, so reading tries those first and leaves the rest to a loop.
 
 /// Most bytes a 32-bit value takes.
-pub(super) const VARINT_BYTES_MAX: usize = 5;
+const VARINT_BYTES_MAX: usize = 5;
 /// Most bytes a 64-bit value takes.
-pub(super) const VARLONG_BYTES_MAX: usize = 10;
+const VARLONG_BYTES_MAX: usize = 10;
 
 /// Reads a 32-bit value off the front of `bytes`; `None` if it is cut off or does not fit.
 #[inline(always)]
@@ -71,13 +71,16 @@ const fn zigzag(value: i64) -> u64 {
 /// Bytes that `value` takes; a value in the range of `i32` takes the same in both widths.
 #[inline(always)]
 pub(super) const fn size(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros();
-    bits.div_ceil(7) as usize
+    match zigzag(value) {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        raw => (64 - raw.leading_zeros()).div_ceil(7) as usize,
+    }
 }
 
-/// Writes `value` at `position`, which must leave [`VARLONG_BYTES_MAX`] bytes, and returns the position behind it.
+/// Writes `value` at `position`, where `target` must have room for it, and returns the position behind it.
 #[inline(always)]
-pub(super) fn write(target: &mut [u8], mut position: usize, value: i64) -> usize {
+pub(super) fn write<const N: usize>(target: &mut [u8; N], mut position: usize, value: i64) -> usize {
     let mut raw = zigzag(value);
     while raw >= 0x80 {
         target[position] = low_byte(raw) | 0x80;
