@@ -1,6 +1,12 @@
 //! A tiny client for tests: one socket, one request at a time, frames made by kanat-protocol.
 
-#![allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
