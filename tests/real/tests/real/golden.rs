@@ -66,28 +66,44 @@ fn offset_in(column: &str, cell: &Value) -> Option<i64> {
     }
 }
 
+/// OLake makes a null key an empty text, so that the two cannot be told apart; kanat keeps it null. That holds for every row of
+/// every case, and is applied to OLake's rows before anything is compared.
+fn keep_null_keys(golden: &Value, rows: &mut BTreeMap<i64, Row>) {
+    let records = golden["at_discovery"].as_array().unwrap().iter().chain(golden["later"].as_array().unwrap());
+    let null_keys = (0..).zip(records).filter(|(_, record)| record["key"].is_null());
+    for (offset, _) in null_keys {
+        let Some(row) = rows.get_mut(&offset) else { continue };
+        row.remove("_kafka_key");
+        if let Some(data) = row.get_mut("data") {
+            *data = data.replacen(r#"\"_kafka_key\":\"\""#, r#"\"_kafka_key\":null"#, 1);
+        }
+    }
+}
+
 /// One line per cell that differs. A row counts as the same if it is what OLake writes with any size of its buffer.
 fn differences(place: &str, ours: &BTreeMap<i64, Row>, theirs: &[BTreeMap<i64, Row>]) -> Vec<String> {
     let offsets: BTreeSet<i64> = ours.keys().chain(theirs.iter().flat_map(BTreeMap::keys)).copied().collect();
-    let nothing = Row::new();
-    let mut lines = Vec::new();
-    for offset in offsets {
-        let our_row = ours.get(&offset).unwrap_or(&nothing);
-        let their_row = |rows: &BTreeMap<i64, Row>| rows.get(&offset).cloned().unwrap_or_default();
-        if theirs.iter().any(|rows| their_row(rows) == *our_row) {
-            continue;
+    let line = |offset| match (ours.get(&offset), theirs[0].get(&offset)) {
+        (Some(our_row), _) if theirs.iter().any(|rows| rows.get(&offset) == Some(our_row)) => Vec::new(),
+        (Some(our_row), Some(their_row)) => cell_differences(&format!("{place} {offset}"), our_row, their_row),
+        (Some(our_row), None) => {
+            let payload: Vec<String> = our_row
+                .iter()
+                .filter(|(column, _)| !column.starts_with('_'))
+                .map(|(column, cell)| format!("{column} = {cell}"))
+                .collect();
+            vec![format!("{place} {offset}: no row -> {}", payload.join(", "))]
         }
-        let their_row = their_row(&theirs[0]);
-        let columns: BTreeSet<&String> = our_row.keys().chain(their_row.keys()).collect();
-        for column in columns {
-            let cell = |row: &Row| row.get(column).cloned().unwrap_or_else(|| "null".to_owned());
-            let (their_cell, our_cell) = (cell(&their_row), cell(our_row));
-            if their_cell != our_cell {
-                lines.push(format!("{place} {offset} {column}: {their_cell} -> {our_cell}"));
-            }
-        }
-    }
-    lines
+        (None, _) => vec![format!("{place} {offset}: a row -> no row")],
+    };
+    offsets.into_iter().flat_map(line).collect()
+}
+
+fn cell_differences(place: &str, ours: &Row, theirs: &Row) -> Vec<String> {
+    let columns: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let cell = |row: &Row, column| row.get(column).cloned().unwrap_or_else(|| "null".to_owned());
+    let differing = columns.into_iter().filter(|column| ours.get(*column) != theirs.get(*column));
+    differing.map(|column| format!("{place} {column}: {} -> {}", cell(theirs, column), cell(ours, column))).collect()
 }
 
 fn discovered_differences(case: &Case) -> Vec<String> {
@@ -144,7 +160,8 @@ fn odd_records_become_what_olake_makes_of_them_or_something_documented() {
         for (_, key, _) in &case.jobs {
             let synced = &case.golden["synced"];
             let variants = [&synced[*key], &synced[format!("{key}_unbuffered")]];
-            let theirs: Vec<_> = variants.iter().filter(|it| !it.is_null()).map(|it| rows(&it["files"])).collect();
+            let mut theirs: Vec<_> = variants.iter().filter(|it| !it.is_null()).map(|it| rows(&it["files"])).collect();
+            theirs.iter_mut().for_each(|rows| keep_null_keys(&case.golden, rows));
             let ours = rows(&read.next().unwrap());
             found.extend(differences(&format!("{} {key}", case.name), &ours, &theirs));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kanat_bench::Shape;
-use kanat_tests::{Contents, Job, Kafka, Layout, Table};
+use kanat_tests::{Contents, Job, Kafka, Layout};
 
 const FILE_SIZE_MB: f64 = 512.0;
 
@@ -11,15 +11,14 @@ fn contents(count: u64, partitions: u32, options: &[&'static str]) -> Contents {
     Contents { shape: Shape::Flat10, count, partitions, options: options.to_vec() }
 }
 
-/// Loads a topic and syncs it once.
-fn synced(topic: &str, contents: &Contents, layout: Layout) -> Table {
+/// Loads a topic and syncs it once. The table lives as long as the job.
+fn synced(topic: &str, contents: &Contents, layout: Layout) -> Job {
     let kafka = Kafka::shared();
     kafka.load(topic, contents);
     let job = Job::new(kafka, topic, layout, FILE_SIZE_MB);
     job.sync();
-    let table = job.table();
-    table.assert_holds(&kafka.offsets_file(topic), &[]);
-    table
+    job.table().assert_holds(&kafka.offsets_file(topic), &[]);
+    job
 }
 
 /// The sum of a column over the records that were produced, to compare with the table's.
@@ -30,7 +29,8 @@ fn sum_of_numbers(count: u64) -> u64 {
 #[test]
 fn four_partitions_normalized() {
     let contents = contents(200_000, 4, &["--codec", "zstd"]);
-    let table = synced("sync-four", &contents, Layout::Normalized);
+    let job = synced("sync-four", &contents, Layout::Normalized);
+    let table = job.table();
     table.assert_ids(200_000);
     // Line i went to partition i mod 4 at offset i div 4 with the time 1700000000000 + i.
     let wrong = "id != _kafka_offset * 4 + _kafka_partition
@@ -76,7 +76,8 @@ const COLUMNS_OF_FLAT10: [&str; 18] = [
 
 #[test]
 fn four_partitions_raw() {
-    let table = synced("sync-raw", &contents(100_000, 4, &["--codec", "lz4"]), Layout::Raw);
+    let job = synced("sync-raw", &contents(100_000, 4, &["--codec", "lz4"]), Layout::Raw);
+    let table = job.table();
     table.assert_ids(100_000);
     let sums = table.query("SELECT sum(CAST(data->>'id' AS BIGINT))::BIGINT AS ids FROM t");
     assert_eq!(sums[0]["ids"], sum_of_numbers(100_000));
