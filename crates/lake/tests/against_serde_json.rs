@@ -366,7 +366,7 @@ fn fifteen_hundred_columns() {
         format!("{{{}}}", columns.map(member).collect::<Vec<_>>().join(",")).into_bytes()
     };
     let rows: Vec<_> = (0..60).map(make).collect();
-    shredding_is_what_the_model_says(&[rows.clone()]);
+    shredding_is_what_the_model_says(std::slice::from_ref(&rows));
     let chunks: Vec<_> = rows.chunks(7).map(<[Vec<u8>]>::to_vec).collect();
     shredding_is_what_the_model_says(&chunks);
 }
