@@ -11,7 +11,7 @@ use kanat_lake::shred::{ShredOptions, Shredder};
 use kanat_lake::table::DATA_COLUMN;
 
 /// OLake's flush batch.
-pub const CHUNK_ROWS: i64 = 10_000;
+pub(crate) const CHUNK_ROWS: i64 = 10_000;
 
 const START_US: i64 = 1_700_000_000_000_000;
 const PARTITION: i32 = 3;
@@ -21,7 +21,7 @@ const SEED: u64 = 1;
 type Column = (Field, ArrayRef);
 
 /// The normalised layout: the record's columns, the Kafka columns and OLake's.
-pub fn normalized(chunks: i64, shape: Shape) -> Vec<RecordBatch> {
+pub(crate) fn normalized(chunks: i64, shape: Shape) -> Vec<RecordBatch> {
     let mut shredder = Shredder::new(ShredOptions::default()).expect("an empty schema is no error");
     let chunk = |chunk| {
         let offsets = offsets(chunk);
@@ -42,7 +42,7 @@ pub fn normalized(chunks: i64, shape: Shape) -> Vec<RecordBatch> {
 }
 
 /// The raw layout: the whole record as JSON, and OLake's columns.
-pub fn raw(chunks: i64, shape: Shape) -> Vec<RecordBatch> {
+pub(crate) fn raw(chunks: i64, shape: Shape) -> Vec<RecordBatch> {
     let mut writer = RawWriter::new(&["_kafka_key", "_kafka_offset", "_kafka_partition", "_kafka_timestamp"]);
     let chunk = |chunk| {
         let offsets = offsets(chunk);

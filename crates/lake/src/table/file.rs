@@ -41,8 +41,7 @@ pub struct FileWriter {
     temporary: PathBuf,
     path: PathBuf,
     rows: u64,
-    /// What the codecs of one open row group need, beside what the Parquet library counts.
-    codec_bytes: usize,
+    plan: EncodingPlan,
     finished: bool,
 }
 
@@ -65,9 +64,7 @@ impl FileWriter {
             .with_schema_root(schema::root())
             .with_parquet_schema(descriptor);
         match ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options) {
-            Ok(writer) => {
-                Ok(Self { writer, schema, temporary, path, rows: 0, codec_bytes: plan.codec_bytes(), finished: false })
-            }
+            Ok(writer) => Ok(Self { writer, schema, temporary, path, rows: 0, plan: plan.clone(), finished: false }),
             Err(source) => {
                 durable::remove_file(&temporary)?;
                 Err(Error::Parquet { path, source })
@@ -130,9 +127,7 @@ impl FileWriter {
         if self.writer.in_progress_rows() == 0 {
             return 0;
         }
-        // The library counts pages that wait for their dictionary only in the second figure, and what encoders hold
-        // only in the first.
-        self.writer.memory_size().max(self.writer.in_progress_size()) + self.codec_bytes
+        self.plan.memory_bytes(self.writer.in_progress_size())
     }
 
     fn error(&self, source: ParquetError) -> Error {

@@ -212,7 +212,7 @@ fn memory_does_not_grow_with_the_file() {
     let first = numbered(0, 1000);
     let plan = EncodingPlan::sample(&first, &options).unwrap();
     let mut writer = FileWriter::create(folder.path(), &owner(), first.schema(), &plan).unwrap();
-    let bound = options.row_group_bytes_max + plan.codec_bytes() + (64 << 10);
+    let bound = plan.memory_bytes(options.row_group_bytes_max);
     for chunk in 0..300 {
         writer.write(&numbered(chunk * 1000, 1000)).unwrap();
         assert!(writer.memory_bytes() <= bound, "{} bytes in chunk {chunk}", writer.memory_bytes());
@@ -222,7 +222,7 @@ fn memory_does_not_grow_with_the_file() {
     let metadata = footer(&file.temporary);
     assert!(metadata.num_row_groups() > 30, "{}", metadata.num_row_groups());
     for row_group in metadata.row_groups() {
-        assert!(row_group.compressed_size() as usize <= bound);
+        assert!(row_group.compressed_size() as usize <= options.row_group_bytes_max);
     }
     assert_eq!(super::numbers_in(&file.temporary), (0..300_000).collect::<Vec<_>>());
 }

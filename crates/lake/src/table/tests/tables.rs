@@ -56,9 +56,10 @@ fn another_schema_starts_another_file() {
 fn columns_are_in_byte_order_of_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = table(folder.path(), TableOptions::default());
-    let text = numbered(0, 3).column(1).clone();
-    let number = numbered(7, 3).column(0).clone();
-    writer.write(&batch(vec![("b", text.clone()), ("é", text.clone()), ("_x", text.clone()), ("n", number)])).unwrap();
+    let text = Arc::clone(numbered(0, 3).column(1));
+    let number = Arc::clone(numbered(7, 3).column(0));
+    let shared = || Arc::clone(&text);
+    writer.write(&batch(vec![("b", shared()), ("é", shared()), ("_x", shared()), ("n", number)])).unwrap();
     let files = writer.finish_files().unwrap();
     let schema = footer(&files[0].temporary).file_metadata().schema_descr_ptr();
     assert_eq!(schema.columns().iter().map(|column| column.name()).collect::<Vec<_>>(), ["_x", "b", "n", "é"]);
