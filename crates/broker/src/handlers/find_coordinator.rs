@@ -53,8 +53,9 @@ fn find(key: &str, key_type: i8, context: &Context) -> Result<(i32, String, i32)
             let (host, port) = node.endpoint();
             Ok((node.id, host, port))
         }
+        // The one code that all clients give up on at once.
         TRANSACTION => Err(Refusal::new(
-            ErrorCode::InvalidRequest,
+            ErrorCode::TransactionalIdAuthorizationFailed,
             format!("transactional id {key}: this broker does not support transactions yet"),
         )),
         other => Err(Refusal::new(ErrorCode::InvalidRequest, format!("coordinator type {other} is not known"))),

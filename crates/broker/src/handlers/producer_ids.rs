@@ -25,8 +25,8 @@ impl Handle for InitProducerIdRequest {
 fn init(request: &InitProducerIdRequest, context: &Context) -> Result<(i64, i16), Refusal> {
     context.check_request()?;
     if request.transactional_id.is_some() {
-        // The response has no room for a sentence; this code reads as "not supported".
-        return Err(Refusal::new(ErrorCode::UnsupportedVersion, "this broker does not support transactions yet"));
+        let reason = "this broker does not support transactions yet";
+        return Err(Refusal::new(ErrorCode::TransactionalIdAuthorizationFailed, reason));
     }
     // A producer that lost its place asks for the next epoch of its id; a fresh id serves it as well.
     Ok((context.cluster.allocate_producer_id()?, 0))
