@@ -34,9 +34,9 @@ impl Progress {
             Output::Terminal => ProgressDrawTarget::stderr(),
             Output::Json => ProgressDrawTarget::hidden(),
         };
-        let bar = if follow { ProgressBar::no_length() } else { ProgressBar::new(0) };
+        let bar = if follow { ProgressBar::no_length() } else { ProgressBar::new(1) };
         bar.set_draw_target(target);
-        let template = if follow { "{spinner} {msg}" } else { "[{bar:30}] {percent:>3}% {msg}" };
+        let template = if follow { "{spinner} {wide_msg}" } else { "[{bar:20}] {percent:>3}% {wide_msg}" };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -47,7 +47,8 @@ impl Progress {
     /// Shows where the sync is.
     pub(crate) fn update(&self, stats: &Stats, position: Position) {
         if self.bar.length().is_some() {
-            self.bar.set_length(position.total);
+            // Before the first offsets are known the bar is empty, not full.
+            self.bar.set_length(position.total.max(1));
             self.bar.set_position(position.done.min(position.total));
         }
         self.bar.set_message(describe(stats, position));
