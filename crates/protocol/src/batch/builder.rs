@@ -158,9 +158,6 @@ impl BatchBuilder {
         headers: &[Header<'_>],
     ) -> Result<i32> {
         let after = self.delta_after(offset_delta)?;
-        if self.record_count == 0 {
-            self.base_timestamp = timestamp;
-        }
         let length = self.body_size(offset_delta, timestamp, key, value, headers);
         let size = varint::size(wide(length)) + length;
         if size > self.options.bytes_max.saturating_sub(self.len_bytes()) {
@@ -168,6 +165,10 @@ impl BatchBuilder {
             return Err(Error::BatchFull { record_bytes: size, batch_bytes, bytes_max });
         }
 
+        if self.record_count == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
         self.make_room(size);
         let base_timestamp = self.base_timestamp;
         self.put_part(|part: &mut [u8; PREFIX_BYTES]| {
@@ -183,7 +184,7 @@ impl BatchBuilder {
         self.buffer.extend_from_slice(value.unwrap_or_default());
         self.put_headers(headers);
 
-        self.max_timestamp = if self.record_count == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
+        self.max_timestamp = self.max_timestamp.max(timestamp);
         self.record_count += 1;
         self.next_delta = after;
         Ok(offset_delta)
