@@ -1,7 +1,7 @@
 //! Runs a broker until its standard input closes.
 //!
 //! Usage: `serve [--listen HOST:PORT] [--nodes N] [--dir DIR]`. The first line of standard output is the bootstrap
-//! address, the second the time the start took.
+//! address, the second the time the start took. `RUST_LOG` sets what is logged to standard error.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -22,6 +22,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let options = parse(std::env::args().skip(1))?;
     let started = Instant::now();
     let broker = Broker::start(options).await?;

@@ -80,18 +80,20 @@ impl Inner {
         self.next_ticket
     }
 
-    /// A receiver that is gone belongs to a closed connection; its member's session will end.
     fn deliver(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             match answer {
-                Answer::Join(ticket, answer) => {
-                    self.joins.remove(&ticket).map(|waiting| waiting.send(answer));
-                }
-                Answer::Sync(ticket, answer) => {
-                    self.syncs.remove(&ticket).map(|waiting| waiting.send(answer));
-                }
+                Answer::Join(ticket, answer) => send(self.joins.remove(&ticket), answer),
+                Answer::Sync(ticket, answer) => send(self.syncs.remove(&ticket), answer),
             }
         }
+    }
+}
+
+/// A receiver that is gone belongs to a closed connection; its member's session will end.
+fn send<T>(waiting: Option<oneshot::Sender<T>>, answer: T) {
+    if let Some(waiting) = waiting {
+        let _ = waiting.send(answer);
     }
 }
 

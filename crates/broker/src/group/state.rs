@@ -225,11 +225,13 @@ impl Group {
             }
             State::Syncing => {
                 self.members[index].touch(now_ms);
-                self.members[index].parked_sync = Some(ticket);
-                if self.members[index].id != self.leader {
-                    return Vec::new();
+                let replaced = self.members[index].parked_sync.replace(ticket);
+                let refused = replaced.map(|old| Answer::Sync(old, Err(ErrorCode::RebalanceInProgress)));
+                let mut answers: Vec<Answer> = refused.into_iter().collect();
+                if self.members[index].id == self.leader {
+                    answers.extend(self.assign(now_ms, request.assignments));
                 }
-                self.assign(now_ms, request.assignments)
+                answers
             }
         }
     }

@@ -136,7 +136,7 @@ pub(crate) struct Outcome {
 }
 
 async fn respond<R: Handle>(mut context: Context, frame: RequestFrame) -> Result<Outcome, ProtocolError> {
-    let request: R = decode_body(frame.api_key, frame.api_version, frame.body)?;
+    let request: R = decode(&frame)?;
     let mut verdict = judge(&context, frame.api_key, &request);
     for (topic, partition, to) in std::mem::take(&mut verdict.move_leaders) {
         let moved = context.run(move |context| context.cluster.move_leader(&topic, partition, to)).await;
@@ -158,6 +158,16 @@ async fn respond<R: Handle>(mut context: Context, frame: RequestFrame) -> Result
         false => None,
     };
     Ok(Outcome { answer, verdict })
+}
+
+/// Decodes a request. Bytes behind it are ignored as Kafka does: librdkafka 2.16 sends one with Metadata version 13.
+fn decode<R: Handle>(frame: &RequestFrame) -> Result<R, ProtocolError> {
+    match decode_body(frame.api_key, frame.api_version, frame.body.clone()) {
+        Err(ProtocolError::MalformedFrame { what: "end", position, .. }) => {
+            decode_body(frame.api_key, frame.api_version, frame.body.slice(..position))
+        }
+        decoded => decoded,
+    }
 }
 
 fn judge<R: Handle>(context: &Context, api: ApiKey, request: &R) -> Verdict {

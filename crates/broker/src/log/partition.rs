@@ -143,14 +143,15 @@ impl PartitionLog {
     pub(crate) fn append(&mut self, batch: &RecordBatch, context: &AppendContext<'_>) -> Result<Appended, Refusal> {
         let mut header = *batch.header();
         let control = validate::check(batch, context)?;
-        if context.origin == Origin::Client && header.producer_id >= 0 {
-            if let Sequence::Duplicate(seen) = self.producers.check(&header)? {
-                return Ok(Appended {
-                    base_offset: seen.base_offset,
-                    append_time_ms: seen.append_time_ms,
-                    duplicate: true,
-                });
-            }
+        if context.origin == Origin::Client
+            && header.producer_id >= 0
+            && let Sequence::Duplicate(seen) = self.producers.check(&header)?
+        {
+            return Ok(Appended {
+                base_offset: seen.base_offset,
+                append_time_ms: seen.append_time_ms,
+                duplicate: true,
+            });
         }
         let stamped;
         let (bytes, append_time_ms) = match context.config.timestamp_type {

@@ -1,5 +1,6 @@
 //! Transactions of one partition: which are open, and which ranges were aborted.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 /// An aborted transaction as fetch answers name it.
@@ -23,8 +24,8 @@ pub(crate) struct Transactions {
 impl Transactions {
     /// A transactional batch at `offset`: opens the producer's transaction unless it is open.
     pub(crate) fn on_data(&mut self, producer_id: i64, offset: i64) {
-        if !self.open_by_producer.contains_key(&producer_id) {
-            self.open_by_producer.insert(producer_id, offset);
+        if let Entry::Vacant(vacant) = self.open_by_producer.entry(producer_id) {
+            vacant.insert(offset);
             self.open_by_offset.insert(offset, producer_id);
         }
     }
