@@ -111,7 +111,9 @@ async fn start_broker() -> Result<kanat_broker::BrokerHandle> {
 /// Makes the topic and fills it; returns the bytes of all keys and values.
 async fn produce(client: &Client, records: u64) -> Result<u64> {
     let fail = |error| Error::kafka(format!("producing to {TOPIC}"), error);
-    client.admin().create_topic(&NewTopic::new(TOPIC, PARTITIONS)).await.map_err(fail)?;
+    // The orders are years old: retention by time would remove them while they are read.
+    let topic = NewTopic::new(TOPIC, PARTITIONS).with_config("retention.ms", "-1");
+    client.admin().create_topic(&topic).await.map_err(fail)?;
     let options = ProducerOptions { compression: Codec::Lz4.into(), ..ProducerOptions::default() };
     let producer = client.producer(options).map_err(fail)?;
     let mut deliveries = Deliveries::default();
