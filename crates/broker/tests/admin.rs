@@ -38,7 +38,7 @@ async fn config(client: &mut Client, topic: &str, wanted: &str) -> (String, i8) 
     let response = client.call(4, &request).await;
     let found = &response.results[0].configs[0];
     assert_eq!(found.synonyms[0].value, found.value);
-    (found.value.as_deref().unwrap().to_owned(), found.config_source)
+    (found.value.as_deref().expect("config has a value").to_owned(), found.config_source)
 }
 
 #[tokio::test]

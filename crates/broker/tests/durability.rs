@@ -26,8 +26,8 @@ fn newest_segment(dir: &Path) -> PathBuf {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("folder is readable") {
+            let path = entry.expect("entry is readable").path();
             match path.is_dir() {
                 true => folders.push(path),
                 false if path.extension().is_some_and(|extension| extension == "log") => found.push(path),
@@ -39,7 +39,8 @@ fn newest_segment(dir: &Path) -> PathBuf {
 }
 
 fn append(path: &Path, bytes: &[u8]) {
-    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+    let mut file = OpenOptions::new().append(true).open(path).expect("file exists");
+    file.write_all(bytes).expect("file is writable");
 }
 
 async fn commit(client: &mut Client, group: &str, offset: i64) {

@@ -18,6 +18,15 @@ fn metadata() -> MetadataRequest {
     MetadataRequest::default().with_topics(None)
 }
 
+/// Number of bytes the broker sends until it closes the connection.
+async fn received_bytes(socket: &mut TcpStream) -> usize {
+    let (mut buffer, mut total) = ([0; 4096], 0);
+    while let Ok(count @ 1..) = socket.read(&mut buffer).await {
+        total += count;
+    }
+    total
+}
+
 #[tokio::test]
 async fn a_drop_before_applies_nothing_and_a_drop_after_everything() {
     let broker = start().await;
@@ -70,9 +79,8 @@ async fn a_truncated_answer_ends_the_connection() {
     broker.faults().add(FaultRule::new(FaultAction::Truncate { bytes: 9 }).on(ApiKey::Metadata));
     let mut client = Client::connect(&broker.bootstrap()).await;
     client.send(12, &metadata()).await;
-    let mut got = Vec::new();
-    timeout(DEADLINE, (&mut client.socket).take(1000).read_to_end(&mut got)).await.unwrap().unwrap();
-    assert_eq!(got.len(), 9);
+    let received = timeout(DEADLINE, received_bytes(&mut client.socket)).await.unwrap();
+    assert_eq!(received, 9);
 }
 
 #[tokio::test]
@@ -155,7 +163,6 @@ async fn hostile_bytes_close_their_connection_only() {
     let mut good = Client::connect(&broker.bootstrap()).await;
     let request = frame::encode_request(12, 1, "x", &metadata()).unwrap();
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut inputs: Vec<Vec<u8>> = vec![
         vec![],
@@ -179,9 +186,8 @@ async fn hostile_bytes_close_their_connection_only() {
         // The broker may close before it has read everything.
         let _ = socket.write_all(&input).await;
         let _ = socket.shutdown().await;
-        let mut answer = Vec::new();
-        let read = timeout(DEADLINE, (&mut socket).take(1 << 20).read_to_end(&mut answer)).await;
-        assert!(read.is_ok(), "the broker neither answered nor closed after {input:?}");
+        let read = timeout(DEADLINE, received_bytes(&mut socket)).await;
+        assert!(read.is_ok(), "seed {seed}: the broker neither answered nor closed after {input:?}");
     }
     assert_eq!(good.call(12, &metadata()).await.brokers.len(), 1);
 }

@@ -93,7 +93,7 @@ async fn describe(client: &mut Client) -> describe_groups_response::DescribedGro
 
 async fn start_with_topic() -> BrokerHandle {
     let broker = start().await;
-    broker.create_topic("t", 1, &[]).await.unwrap();
+    broker.create_topic("t", 1, &[]).await.expect("topic is created");
     broker
 }
 

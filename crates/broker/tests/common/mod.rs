@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// Writes a request and returns its correlation id.
-    pub async fn send<R: Request>(&mut self, version: i16, request: &R) -> i32 {
+    pub async fn send<R: Request + Sync>(&mut self, version: i16, request: &R) -> i32 {
         self.correlation_id += 1;
         let frame = frame::encode_request(version, self.correlation_id, "test", request).expect("request encodes");
         self.socket.write_all(&frame).await.expect("request is written");
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// Sends and receives; `None` when the broker closed the connection.
-    pub async fn try_call<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response> {
+    pub async fn try_call<R: Request + Sync>(&mut self, version: i16, request: &R) -> Option<R::Response> {
         let correlation_id = self.send(version, request).await;
         let key = ApiKey::try_from(R::KEY).expect("known key");
         let frame = self.receive_frame().await?;
@@ -78,7 +78,7 @@ impl Client {
         Some(frame::decode_body(key, version, body).expect("response decodes"))
     }
 
-    pub async fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+    pub async fn call<R: Request + Sync>(&mut self, version: i16, request: &R) -> R::Response {
         self.try_call(version, request).await.expect("the connection stays open")
     }
 
