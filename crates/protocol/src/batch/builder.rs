@@ -16,13 +16,6 @@ use super::{patch_checksum, put};
 use crate::compression::{Codec, Compression, Compressor};
 use crate::error::{Error, Result};
 
-/// Holds length, attributes, timestamp, offset and key length of any record.
-const PREFIX_BYTES: usize = 32;
-/// Holds any varint.
-const VARINT_PART_BYTES: usize = 16;
-/// Capacity that parts may use before they are cut to their length.
-const SLACK: usize = PREFIX_BYTES;
-
 /// Brokers accept batches up to about a mebibyte unless `message.max.bytes` says otherwise.
 const BYTES_MAX_DEFAULT: usize = 1_048_588;
 
@@ -90,7 +83,7 @@ impl BatchBuilder {
     pub fn with_capacity(mut options: BatchOptions, bytes: usize) -> BatchBuilder {
         // The batch length is an i32, and incompressible records grow a little when compressed.
         options.bytes_max = options.bytes_max.min(BYTES_MAX_POSSIBLE);
-        let capacity = if bytes == 0 { 0 } else { HEADER_BYTES + bytes + SLACK };
+        let capacity = if bytes == 0 { 0 } else { HEADER_BYTES + bytes };
         BatchBuilder {
             options,
             buffer: Vec::with_capacity(capacity),
@@ -170,20 +163,22 @@ impl BatchBuilder {
             self.max_timestamp = timestamp;
         }
         self.make_room(size);
-        let base_timestamp = self.base_timestamp;
-        self.put_part(|part: &mut [u8; PREFIX_BYTES]| {
-            let mut end = varint::write(part, 0, wide(length));
-            // The attributes of a record are unused and 0.
-            end += 1;
-            end = varint::write(part, end, timestamp.wrapping_sub(base_timestamp));
-            end = varint::write(part, end, offset_delta.into());
-            varint::write(part, end, nullable_length(key))
-        });
-        self.buffer.extend_from_slice(key.unwrap_or_default());
-        self.put_varint(nullable_length(value));
-        self.buffer.extend_from_slice(value.unwrap_or_default());
+        let (key_bytes, value_bytes) = (key.unwrap_or_default(), value.unwrap_or_default());
+        let tail = value_bytes.len() + headers_size(headers);
+        let start = self.buffer.len();
+        // All up to the value is written in place; the value, which may be long, is not zeroed first.
+        self.buffer.resize(start + size - tail, 0);
+        let head = &mut self.buffer[start..];
+        let mut end = varint::write(head, 0, wide(length));
+        // The attributes of a record are unused and 0.
+        end += 1;
+        end = varint::write(head, end, timestamp.wrapping_sub(self.base_timestamp));
+        end = varint::write(head, end, offset_delta.into());
+        end = varint::write(head, end, nullable_length(key));
+        head[end..end + key_bytes.len()].copy_from_slice(key_bytes);
+        varint::write(head, end + key_bytes.len(), nullable_length(value));
+        self.buffer.extend_from_slice(value_bytes);
         self.put_headers(headers);
-
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.record_count += 1;
         self.next_delta = after;
@@ -312,32 +307,24 @@ impl BatchBuilder {
     #[inline]
     fn make_room(&mut self, size: usize) {
         if self.buffer.is_empty() {
-            self.buffer.reserve(self.capacity.max(HEADER_BYTES + size + SLACK));
+            self.buffer.reserve(self.capacity.max(HEADER_BYTES + size));
             self.buffer.resize(HEADER_BYTES, 0);
         }
-        self.buffer.reserve(size + SLACK);
+        self.buffer.reserve(size);
     }
 
-    /// Lets `write` fill the front of `N` zero bytes at the end of the buffer, and keeps as many as it says.
-    ///
-    /// Copying a constant number of zeros and cutting the rest off is a few plain stores, where copying a varying
-    /// number of bytes is a call, and writing in place spares a copy that would have to wait for single-byte stores.
-    #[inline(always)]
-    fn put_part<const N: usize>(&mut self, write: impl FnOnce(&mut [u8; N]) -> usize) {
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(&[0; N]);
-        let part = self.buffer.last_chunk_mut::<N>().expect("as many bytes were just appended");
-        let len = write(part);
-        self.buffer.truncate(start + len);
-    }
-
-    #[inline(always)]
     fn put_varint(&mut self, value: i64) {
-        self.put_part(|part: &mut [u8; VARINT_PART_BYTES]| varint::write(part, 0, value));
+        let start = self.buffer.len();
+        self.buffer.resize(start + varint::size(value), 0);
+        varint::write(&mut self.buffer[start..], 0, value);
     }
 
     #[inline]
     fn put_headers(&mut self, headers: &[Header<'_>]) {
+        if headers.is_empty() {
+            self.buffer.push(0);
+            return;
+        }
         self.put_varint(wide(headers.len()));
         for (key, value) in headers {
             self.put_varint(wide(key.len()));

@@ -80,7 +80,7 @@ pub(super) const fn size(value: i64) -> usize {
 
 /// Writes `value` at `position`, where `target` must have room for it, and returns the position behind it.
 #[inline(always)]
-pub(super) fn write<const N: usize>(target: &mut [u8; N], mut position: usize, value: i64) -> usize {
+pub(super) fn write(target: &mut [u8], mut position: usize, value: i64) -> usize {
     let mut raw = zigzag(value);
     while raw >= 0x80 {
         target[position] = low_byte(raw) | 0x80;
