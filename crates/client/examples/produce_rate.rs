@@ -39,12 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     for index in 0..records {
         let partition = i32::try_from(index % u64::try_from(partitions)?)?;
-        let record = ProduceRecord {
-            topic,
-            partition: Some(partition),
-            value: Some(&value),
-            ..ProduceRecord::default()
-        };
+        let record =
+            ProduceRecord { topic, partition: Some(partition), value: Some(&value), ..ProduceRecord::default() };
         drop(producer.send(record).await?);
     }
     producer.flush().await?;

@@ -310,9 +310,9 @@ async fn what_is_fetched_ahead_stays_within_its_bound() {
     let options = ConsumerOptions { buffer_bytes_max, ..ConsumerOptions::default() };
     let mut consumer = client.consumer(options).unwrap();
     let ends = ends(&client, "t", PARTITIONS, Isolation::ReadCommitted).await;
+    let fetches = broker.faults().add(FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::Fetch));
     consumer.assign(from_start(PARTITIONS));
     // Everything that can be fetched without anything being taken: what is queued then is the buffer at its fullest.
-    let fetches = broker.faults().add(FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::Fetch));
     let mut seen = 0;
     within("fetches to stop", async {
         loop {
@@ -325,6 +325,8 @@ async fn what_is_fetched_ahead_stays_within_its_bound() {
         }
     })
     .await;
+    // Taking items makes room, which must not be filled while they are counted.
+    let cut_off = broker.faults().add(FaultRule::new(FaultAction::DropBefore).on(ApiKey::Fetch));
     let (mut buffered, mut read) = (0, HashMap::<i32, Vec<_>>::new());
     while let Some(fetched) = consumer.try_next() {
         let fetched = fetched.unwrap();
@@ -332,6 +334,7 @@ async fn what_is_fetched_ahead_stays_within_its_bound() {
         read.entry(fetched.tp.partition).or_default().extend(decode(&fetched));
     }
     assert!(buffered > 0 && buffered <= buffer_bytes_max, "{buffered} bytes were fetched ahead");
+    broker.faults().remove(cut_off);
     let rest = read_to(&mut consumer, &ends).await;
     for (partition, records) in rest {
         read.entry(partition).or_default().extend(records);

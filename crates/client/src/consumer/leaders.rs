@@ -117,19 +117,16 @@ fn not_found(shared: &Shared, partition: &TopicPartition, generation: u64, error
     if !unknown && !error.is_retriable() {
         return shared.fail(partition, error);
     }
-    let lost = shared.state.lock().still_leaderless(partition, generation, error.clone());
+    let since = shared.state.lock().still_leaderless(partition, generation, error.clone());
     let limit = Duration::from_millis(shared.options.unknown_topic_wait_ms);
-    if unknown && lost.since.elapsed() >= limit {
+    if unknown && since.is_some_and(|since| since.elapsed() >= limit) {
         shared.fail(partition, error);
     }
 }
 
 fn given_up(lost: &Lost) -> Error {
     let elapsed_ms = u64::try_from(lost.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match &lost.last {
-        Some(last) => Error::RetryTimeout { elapsed_ms, last: Box::new(last.clone()) },
-        None => Error::Closed { what: "partition" },
-    }
+    Error::RetryTimeout { elapsed_ms, last: Box::new(lost.last.clone()) }
 }
 
 /// Asks for both ends of the log. A leader that is only behind its predecessor calls an offset out of range that is

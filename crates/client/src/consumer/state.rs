@@ -59,14 +59,22 @@ struct Queued {
 pub(super) struct Lost {
     pub(super) since: Instant,
     pub(super) attempts: u32,
-    pub(super) last: Option<Error>,
+    pub(super) last: Error,
     /// Generation of the metadata that proved wrong.
     pub(super) generation: u64,
 }
 
+impl Lost {
+    /// Counts another attempt that failed.
+    fn again(lost: &mut Option<Lost>, generation: u64, error: Error) -> &Lost {
+        let (since, attempts) = lost.take().map_or_else(|| (Instant::now(), 0), |lost| (lost.since, lost.attempts));
+        lost.insert(Lost { since, attempts: attempts + 1, last: error, generation })
+    }
+}
+
 /// One assigned partition.
 #[derive(Debug)]
-pub(super) struct Partition {
+struct Partition {
     version: u64,
     /// Next offset to deliver.
     position: i64,
@@ -273,15 +281,7 @@ impl State {
     pub(super) fn lose_leader(&mut self, partition: &TopicPartition, sent: &Sent, error: Error) {
         let Some(known) = self.current(partition, sent) else { return };
         known.leader = None;
-        let lost = known.lost.get_or_insert_with(|| Lost {
-            since: Instant::now(),
-            attempts: 0,
-            last: None,
-            generation: sent.generation,
-        });
-        lost.attempts += 1;
-        lost.generation = sent.generation;
-        lost.last = Some(error);
+        Lost::again(&mut known.lost, sent.generation, error);
     }
 
     /// Partitions that need a leader.
@@ -319,15 +319,15 @@ impl State {
         Ok(())
     }
 
-    /// No leader was found this time; `error` says why.
-    pub(super) fn still_leaderless(&mut self, partition: &TopicPartition, generation: u64, error: Error) -> Lost {
-        let fresh = Lost { since: Instant::now(), attempts: 0, last: None, generation };
-        let Some(known) = self.partitions.get_mut(partition) else { return fresh };
-        let lost = known.lost.get_or_insert(fresh);
-        lost.attempts += 1;
-        lost.generation = generation;
-        lost.last = Some(error);
-        lost.clone()
+    /// No leader was found this time; `error` says why. Returns since when there is none.
+    pub(super) fn still_leaderless(
+        &mut self,
+        partition: &TopicPartition,
+        generation: u64,
+        error: Error,
+    ) -> Option<Instant> {
+        let known = self.partitions.get_mut(partition)?;
+        Some(Lost::again(&mut known.lost, generation, error).since)
     }
 
     /// What a broker is to be asked for now, in a fixed order.

@@ -117,16 +117,22 @@ impl Metadata {
         self.topics.values()
     }
 
+    /// A topic, or why the snapshot does not hold it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`]; [`Error::Server`] with the code the cluster gave, such as
+    /// `TOPIC_AUTHORIZATION_FAILED`.
+    pub fn require_topic(&self, name: &str) -> Result<&Arc<TopicInfo>> {
+        self.topics.get(name).ok_or_else(|| match self.errors.get(name) {
+            None | Some(ErrorCode::UnknownTopicOrPartition) => Error::UnknownTopic { topic: name.into() },
+            Some(code) => self.refused(name, *code),
+        })
+    }
+
     /// Where a partition is led, or which of the things that can be wrong is.
     pub(crate) fn leader(&self, topic: &str, partition: i32) -> Result<(i32, &PartitionInfo)> {
         let name = || Arc::<str>::from(topic);
-        let Some(info) = self.topics.get(topic) else {
-            return Err(match self.errors.get(topic) {
-                None | Some(ErrorCode::UnknownTopicOrPartition) => Error::UnknownTopic { topic: name() },
-                Some(code) if code.is_retriable() => Error::NoLeader { topic: name(), partition },
-                Some(code) => self.refused(topic, *code),
-            });
-        };
+        let info = self.require_topic(topic)?;
         let Some(found) = info.partition(partition) else {
             let partition_count = info.partitions.len();
             return Err(Error::UnknownPartition { topic: name(), partition, partition_count });
@@ -138,7 +144,7 @@ impl Metadata {
     }
 
     /// The error of a topic the cluster would not describe.
-    pub(crate) fn refused(&self, topic: &str, code: ErrorCode) -> Error {
+    fn refused(&self, topic: &str, code: ErrorCode) -> Error {
         Error::Server {
             address: self.cluster_id.as_deref().unwrap_or("cluster").into(),
             api: kanat_protocol::messages::ApiKey::Metadata,

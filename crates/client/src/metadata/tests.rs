@@ -84,8 +84,9 @@ fn what_is_wrong_with_a_partition_is_told_apart() {
     assert!(matches!(metadata.leader("led", 1), Err(Error::NoLeader { .. })));
     assert!(matches!(metadata.leader("led", 2), Err(Error::NoLeader { .. })), "leader 9 is not a live broker");
     assert!(matches!(metadata.leader("led", 3), Err(Error::UnknownPartition { partition_count: 3, .. })));
-    assert!(matches!(metadata.leader("electing", 0), Err(Error::NoLeader { .. })));
-    assert!(matches!(metadata.leader("denied", 0), Err(Error::Server { .. })));
+    assert!(metadata.leader("electing", 0).unwrap_err().is_retriable());
+    let denied = metadata.leader("denied", 0).unwrap_err();
+    assert_eq!((denied.code(), denied.is_retriable()), (Some(ErrorCode::TopicAuthorizationFailed), false));
     assert!(matches!(metadata.leader("gone", 0), Err(Error::UnknownTopic { .. })));
     assert!(matches!(metadata.leader("never asked", 0), Err(Error::UnknownTopic { .. })));
 }

@@ -27,7 +27,11 @@ pub(crate) async fn broker() -> BrokerHandle {
 }
 
 pub(crate) async fn brokers(nodes: i32) -> BrokerHandle {
-    let options = BrokerOptions::default().with_nodes(nodes).with_auto_create_topics(false);
+    // The records' timestamps are long past; retention would delete them under the test's feet.
+    let options = BrokerOptions::default()
+        .with_nodes(nodes)
+        .with_auto_create_topics(false)
+        .with_topic_default("retention.ms", "-1");
     Broker::start(options).await.unwrap()
 }
 
