@@ -89,12 +89,16 @@ pub struct SyncOptions {
     pub open_files_max: usize,
     /// Columns one table may have. Default 10,000.
     pub columns_max: usize,
+    /// Bytes a value may have to become a row; larger ones are bad records. Default 64 MiB.
+    pub record_bytes_max: usize,
     /// What happens to bad records.
     pub on_bad_record: OnBadRecord,
     /// What happens when records expired unread.
     pub on_expired_offsets: OnExpiredOffsets,
-    /// Keep going after the end, until asked to stop.
+    /// Keep going after the end, until asked to stop. Partitions added meanwhile are read from their start.
     pub follow: bool,
+    /// While following, how often new partitions are looked for. Default 30 s.
+    pub partition_check_interval: Duration,
     /// Seal at least this often. `None` seals by size and at the end only.
     pub seal_interval: Option<Duration>,
 }
@@ -109,9 +113,11 @@ impl Default for SyncOptions {
             row_group_bytes_max: 16 << 20,
             open_files_max: 64,
             columns_max: kanat_lake::shred::COLUMNS_MAX_DEFAULT,
+            record_bytes_max: 64 << 20,
             on_bad_record: OnBadRecord::default(),
             on_expired_offsets: OnExpiredOffsets::default(),
             follow: false,
+            partition_check_interval: Duration::from_secs(30),
             seal_interval: None,
         }
     }
@@ -293,6 +299,18 @@ async fn read(
     let mut consumer = plan.client.consumer(options).map_err(|error| Error::kafka("opening a consumer", error))?;
     let unfinished = targets.iter().filter(|(_, target)| target.end.is_none_or(|end| target.position < end));
     consumer.assign(unfinished.map(|(partition, target)| (partition.clone(), target.position)));
-    let seal_interval = plan.options.seal_interval;
-    Reader { consumer, targets, inboxes, seal_interval, progress, shutdown }.run().await
+    let SyncOptions { follow, seal_interval, partition_check_interval, .. } = plan.options;
+    Reader {
+        client: &plan.client,
+        group_id: &plan.group_id,
+        consumer,
+        targets,
+        inboxes,
+        seal_interval,
+        partition_check_interval: follow.then_some(partition_check_interval),
+        progress,
+        shutdown,
+    }
+    .run()
+    .await
 }

@@ -11,7 +11,7 @@ use super::chunk::RecordView;
 use super::filter_rows;
 use super::key::registry_prefix_bytes;
 use super::metadata_columns::{Column, Envelope, MetadataColumns};
-use super::rows::{Refused, Rows};
+use super::rows::{Refused, Rows, json_of};
 use crate::catalog::Filter;
 use crate::error::{Error, Result};
 
@@ -22,6 +22,7 @@ pub(crate) struct NormalizedRows {
     shredder: Shredder,
     metadata: MetadataColumns,
     filter: Option<Filter>,
+    record_bytes_max: usize,
     /// The schema of the last chunk, kept so that unchanged chunks share it.
     schema: SchemaRef,
 }
@@ -32,9 +33,10 @@ impl NormalizedRows {
         options: ShredOptions,
         metadata: MetadataColumns,
         filter: Option<Filter>,
+        record_bytes_max: usize,
     ) -> Result<Self> {
         let shredder = Shredder::new(options).map_err(|source| Error::table(table.clone(), source))?;
-        Ok(Self { table, shredder, metadata, filter, schema: Arc::new(Schema::empty()) })
+        Ok(Self { table, shredder, metadata, filter, record_bytes_max, schema: Arc::new(Schema::empty()) })
     }
 
     pub(crate) fn rows(&mut self, records: &[RecordView<'_>], now_us: i64) -> Result<Rows> {
@@ -42,12 +44,12 @@ impl NormalizedRows {
         let mut values = Vec::with_capacity(records.len());
         let mut positions = Vec::with_capacity(records.len());
         for (index, record) in records.iter().enumerate() {
-            match record.value {
-                Some(value) => {
-                    values.push(&value[registry_prefix_bytes(value)..]);
+            match json_of(record, index, self.record_bytes_max) {
+                Ok(json) => {
+                    values.push(json);
                     positions.push(index);
                 }
-                None => refused.push(Refused::null_value(index)),
+                Err(record) => refused.push(record),
             }
         }
         let chunk = self.shredder.shred_chunk(&values).map_err(|source| Error::table(self.table.clone(), source))?;
@@ -91,12 +93,7 @@ impl NormalizedRows {
 
 /// What the shredder left out, in terms of the records that went in.
 fn refused_by_shredder(chunk: &ShreddedChunk, records: &[RecordView<'_>], positions: &[usize]) -> Vec<Refused> {
-    let bad = chunk.bad.iter().map(|bad| Refused {
-        record: positions[bad.index],
-        value_from: 0,
-        reason: bad.reason.code(),
-        detail: bad.reason.to_string(),
-    });
+    let bad = chunk.bad.iter().map(|bad| Refused::bad(positions[bad.index], bad.reason));
     let trailing = chunk.trailing.iter().map(|trailing| {
         let record = positions[trailing.index];
         let prefix_bytes = records[record].value.map_or(0, registry_prefix_bytes);

@@ -11,9 +11,6 @@ const LANES: usize = 8;
 /// Characters of one id.
 pub(crate) const ID_CHARS: usize = 32;
 
-/// Per-step rotation of the four rounds (RFC 1321).
-const ROTATIONS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
-
 /// `floor(2^32 * abs(sin(step + 1)))` (RFC 1321).
 const SINES: [u32; 64] = [
     0xd76a_a478,
@@ -84,8 +81,11 @@ const SINES: [u32; 64] = [
 
 const INITIAL_STATE: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
+/// One 32-bit word of every lane.
+type Lanes = [u32; LANES];
+
 /// Sixteen message words of every lane, word-major so that a step reads one row.
-type Block = [[u32; LANES]; 16];
+type Block = [Lanes; 16];
 
 /// Writes the id of every offset of one partition to `out`, [`ID_CHARS`] bytes each.
 pub(crate) fn append_ids(offsets: &[i64], partition: i32, out: &mut Vec<u8>) {
@@ -120,27 +120,12 @@ fn fill_lane(block: &mut Block, lane: usize, offset: i64, suffix: &[u8]) {
 }
 
 /// The four state words of every lane after one block.
-fn digest(block: &Block) -> [[u32; LANES]; 4] {
-    let [mut a, mut b, mut c, mut d] = INITIAL_STATE.map(|word| [word; LANES]);
-    for step in 0..64 {
-        let round = step / 16;
-        let word = &block[message_word(round, step)];
-        let rotation = ROTATIONS[round][step % 4];
-        let mut next = [0_u32; LANES];
-        for lane in 0..LANES {
-            let (x, y, z) = (b[lane], c[lane], d[lane]);
-            let mixed = match round {
-                0 => (x & y) | (!x & z),
-                1 => (x & z) | (y & !z),
-                2 => x ^ y ^ z,
-                _ => y ^ (x | !z),
-            };
-            next[lane] = a[lane].wrapping_add(mixed).wrapping_add(SINES[step]).wrapping_add(word[lane]);
-            next[lane] = x.wrapping_add(next[lane].rotate_left(rotation));
-        }
-        (a, d, c, b) = (d, c, b, next);
-    }
-    let mut state = [a, b, c, d];
+fn digest(block: &Block) -> [Lanes; 4] {
+    let mut state = INITIAL_STATE.map(|word| [word; LANES]);
+    state = round::<0, 7, 12, 17, 22>(state, block, |step| step);
+    state = round::<1, 5, 9, 14, 20>(state, block, |step| (5 * step + 1) % 16);
+    state = round::<2, 4, 11, 16, 23>(state, block, |step| (3 * step + 5) % 16);
+    state = round::<3, 6, 10, 15, 21>(state, block, |step| (7 * step) % 16);
     for (lanes, initial) in state.iter_mut().zip(INITIAL_STATE) {
         for word in lanes.iter_mut() {
             *word = word.wrapping_add(initial);
@@ -149,27 +134,71 @@ fn digest(block: &Block) -> [[u32; LANES]; 4] {
     state
 }
 
-/// Which message word a step reads.
-fn message_word(round: usize, step: usize) -> usize {
-    match round {
-        0 => step,
-        1 => (5 * step + 1) % 16,
-        2 => (3 * step + 5) % 16,
-        _ => (7 * step) % 16,
+/// Sixteen steps. `R0` to `R3` are the rotations; `word_of` says which message word a step reads.
+///
+/// Constants, not tables: a vector unit without variable shifts needs to know the rotation.
+#[inline(always)]
+fn round<const ROUND: usize, const R0: u32, const R1: u32, const R2: u32, const R3: u32>(
+    [mut a, mut b, mut c, mut d]: [Lanes; 4],
+    block: &Block,
+    word_of: impl Fn(usize) -> usize,
+) -> [Lanes; 4] {
+    for first in [0, 4, 8, 12] {
+        let word = |index: usize| &block[word_of(first + index)];
+        let sine = |index: usize| SINES[16 * ROUND + first + index];
+        a = step::<ROUND, R0>(&a, &b, &c, &d, word(0), sine(0));
+        d = step::<ROUND, R1>(&d, &a, &b, &c, word(1), sine(1));
+        c = step::<ROUND, R2>(&c, &d, &a, &b, word(2), sine(2));
+        b = step::<ROUND, R3>(&b, &c, &d, &a, word(3), sine(3));
     }
+    [a, b, c, d]
 }
 
-fn append_hex(digests: &[[u32; LANES]; 4], lane: usize, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+#[inline(always)]
+fn step<const ROUND: usize, const ROTATION: u32>(
+    a: &Lanes,
+    b: &Lanes,
+    c: &Lanes,
+    d: &Lanes,
+    word: &Lanes,
+    sine: u32,
+) -> Lanes {
+    let mut next = [0; LANES];
+    for lane in 0..LANES {
+        let (x, y, z) = (b[lane], c[lane], d[lane]);
+        let mixed = match ROUND {
+            0 => z ^ (x & (y ^ z)),
+            1 => y ^ (z & (x ^ y)),
+            2 => x ^ y ^ z,
+            _ => y ^ (x | !z),
+        };
+        let sum = a[lane].wrapping_add(mixed).wrapping_add(sine).wrapping_add(word[lane]);
+        next[lane] = x.wrapping_add(sum.rotate_left(ROTATION));
+    }
+    next
+}
+
+fn append_hex(digests: &[Lanes; 4], lane: usize, out: &mut Vec<u8>) {
     let mut id = [0_u8; ID_CHARS];
     for (word, text) in id.chunks_exact_mut(8).enumerate() {
         for (byte, pair) in digests[word][lane].to_le_bytes().iter().zip(text.chunks_exact_mut(2)) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 15)];
+            pair.copy_from_slice(&HEX_PAIRS[usize::from(*byte)]);
         }
     }
     out.extend_from_slice(&id);
 }
+
+/// The two hex digits of every byte.
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {

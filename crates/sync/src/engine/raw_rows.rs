@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -12,10 +13,13 @@ use kanat_lake::table::DATA_COLUMN;
 
 use super::chunk::RecordView;
 use super::kafka_time::{NO_TIMESTAMP, Rfc3339};
-use super::key::{KeyText, registry_prefix_bytes};
+use super::key::KeyText;
 use super::metadata_columns::{Envelope, KAFKA_KEY, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TIMESTAMP, MetadataColumns};
-use super::rows::{Refused, Rows};
+use super::rows::{Refused, Rows, json_of};
 use crate::error::{Error, Result};
+
+/// What the members of [`MEMBERS`] usually add to a record.
+const MEMBERS_BYTES_USUAL: usize = 160;
 
 /// A 32-bit string column holds less than this.
 const DATA_BYTES_MAX: usize = i32::MAX as usize;
@@ -28,43 +32,67 @@ pub(crate) struct RawRows {
     writer: RawWriter,
     members: KafkaMembers,
     schema: SchemaRef,
+    /// Memory of an earlier chunk's `data` column.
+    spare: Vec<u8>,
+    record_bytes_max: usize,
 }
 
 impl RawRows {
-    pub(crate) fn new(table: String, metadata: MetadataColumns) -> Self {
+    pub(crate) fn new(table: String, metadata: MetadataColumns, record_bytes_max: usize) -> Self {
         let schema = Arc::new(Schema::empty());
-        Self { table, metadata, writer: RawWriter::new(&MEMBERS), members: KafkaMembers::default(), schema }
+        Self {
+            table,
+            metadata,
+            writer: RawWriter::new(&MEMBERS),
+            members: KafkaMembers::default(),
+            schema,
+            spare: Vec::new(),
+            record_bytes_max,
+        }
     }
 
     pub(crate) fn rows(&mut self, records: &[RecordView<'_>], now_us: i64) -> Result<Rows> {
         let mut refused = Vec::new();
         let mut envelopes = Vec::with_capacity(records.len());
-        let mut data = Vec::with_capacity(records.iter().map(|it| it.value.map_or(0, <[u8]>::len) + 160).sum());
+        let mut data = std::mem::take(&mut self.spare);
+        data.clear();
+        data.reserve(records.iter().map(|it| it.value.map_or(0, <[u8]>::len) + MEMBERS_BYTES_USUAL).sum());
         let mut ends = Vec::with_capacity(records.len() + 1);
         ends.push(0_i32);
         for (index, record) in records.iter().enumerate() {
-            let Some(value) = record.value else {
-                refused.push(Refused::null_value(index));
-                continue;
+            let json = match json_of(record, index, self.record_bytes_max) {
+                Ok(json) => json,
+                Err(record) => {
+                    refused.push(record);
+                    continue;
+                }
             };
-            let prefix_bytes = registry_prefix_bytes(value);
             let (members, count) = self.members.render(&record.envelope);
-            match self.writer.write(&value[prefix_bytes..], &members[..count], &mut data) {
+            match self.writer.write(json, &members[..count], &mut data) {
                 Ok(trailing) => {
+                    let prefix_bytes = record.value.map_or(0, |value| value.len() - json.len());
                     refused.extend(trailing.map(|from| Refused::trailing(index, prefix_bytes + from)));
                     envelopes.push(record.envelope);
                     ends.push(self.column_end(data.len())?);
                 }
-                Err(reason) => refused.push(Refused {
-                    record: index,
-                    value_from: 0,
-                    reason: reason.code(),
-                    detail: reason.to_string(),
-                }),
+                Err(reason) => refused.push(Refused::bad(index, reason)),
             }
         }
         let data = self.data_column(data, ends)?;
         Ok(Rows { batch: self.assemble(data, &envelopes, now_us)?, refused })
+    }
+
+    /// Takes back the memory of rows that are written: the `data` column is megabytes in every chunk,
+    /// which the allocator would return to the system and fetch anew.
+    pub(crate) fn recycle(&mut self, batch: RecordBatch) {
+        let (schema, columns, _) = batch.into_parts();
+        let Ok(index) = schema.index_of(DATA_COLUMN) else { return };
+        let data = columns.into_iter().nth(index).and_then(|column| column.as_string_opt::<i32>().cloned());
+        let Some(data) = data else { return };
+        let (_, values, _) = data.into_parts();
+        if let Ok(spare) = values.into_vec() {
+            self.spare = spare;
+        }
     }
 
     fn column_end(&self, bytes: usize) -> Result<i32> {

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_group_set_back_on_purpose_reads_again() {
         let mut facts = facts(0, 100, Some(2));
-        facts.sealed = vec![std::ops::Range { start: 10, end: 30 }];
+        facts.sealed = vec![Range { start: 10, end: 30 }];
         assert_eq!(resume(&facts), read(2..100));
         facts.committed = Some(Committed { offset: 40, topic_id: None });
         assert_eq!(resume(&facts), read(40..100));

@@ -4,8 +4,10 @@
 //! had more bytes behind its first JSON value: the rest is refused). Nothing else can happen to it (rule 3).
 
 use arrow_array::RecordBatch;
+use kanat_lake::json::BadReason;
 
 use super::chunk::RecordView;
+use super::key::registry_prefix_bytes;
 use super::normalized::NormalizedRows;
 use super::raw_rows::RawRows;
 use crate::error::Result;
@@ -48,12 +50,36 @@ impl Layout {
             Self::Raw(layout) => layout.rows(records, now_us),
         }
     }
+
+    /// Takes back rows that are written, for the memory in them.
+    pub(crate) fn recycle(&mut self, written: RecordBatch) {
+        if let Self::Raw(layout) = self {
+            layout.recycle(written);
+        }
+    }
+}
+
+/// The bytes of a record's value that should be JSON; `index` is the record's among those that went in.
+pub(crate) fn json_of<'a>(
+    record: &RecordView<'a>,
+    index: usize,
+    record_bytes_max: usize,
+) -> std::result::Result<&'a [u8], Refused> {
+    let whole = |reason, detail: String| Refused { record: index, value_from: 0, reason, detail };
+    match record.value {
+        None => Err(whole("null_value", "the record has no value".to_owned())),
+        Some(value) if value.len() > record_bytes_max => Err(whole(
+            "too_large",
+            format!("the value has {} bytes, record_bytes_max is {record_bytes_max}", value.len()),
+        )),
+        Some(value) => Ok(&value[registry_prefix_bytes(value)..]),
+    }
 }
 
 impl Refused {
-    /// A record without a value.
-    pub(crate) fn null_value(record: usize) -> Self {
-        Self { record, value_from: 0, reason: "null_value", detail: "the record has no value".to_owned() }
+    /// A record that is not a JSON object.
+    pub(crate) fn bad(record: usize, reason: BadReason) -> Self {
+        Self { record, value_from: 0, reason: reason.code(), detail: reason.to_string() }
     }
 
     /// Bytes behind the first JSON value of a record that became a row.

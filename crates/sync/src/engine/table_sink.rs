@@ -104,6 +104,7 @@ impl TableSink {
         };
         written.map_err(|source| self.table_error(source))?;
         self.progress.add_rows(rows.batch.num_rows() as u64);
+        self.layout.recycle(rows.batch);
         Ok(())
     }
 

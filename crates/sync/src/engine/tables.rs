@@ -153,11 +153,17 @@ impl Table {
         let selection = &self.stream.selection;
         if !self.stream.normalization {
             let metadata = MetadataColumns::new(|name| RAW_COLUMNS.contains(&name));
-            return Ok(Layout::Raw(Box::new(RawRows::new(table, metadata))));
+            return Ok(Layout::Raw(Box::new(RawRows::new(table, metadata, options.record_bytes_max))));
         }
         let keeps = |name: &str| selection.keeps(if name == KAFKA_KEY_BYTES { KAFKA_KEY } else { name });
         let shred = shred_options(&self.stream, options.columns_max);
-        let rows = NormalizedRows::new(table, shred, MetadataColumns::new(keeps), self.stream.filter.clone())?;
+        let rows = NormalizedRows::new(
+            table,
+            shred,
+            MetadataColumns::new(keeps),
+            self.stream.filter.clone(),
+            options.record_bytes_max,
+        )?;
         Ok(Layout::Normalized(Box::new(rows)))
     }
 }

@@ -64,6 +64,21 @@ async fn told_to_stop_it_names_the_record_and_shows_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_beyond_the_bound_is_kept_but_is_no_row() {
+    for normalization in [true, false] {
+        let mut job = Job::new(1).await;
+        job.normalization = normalization;
+        job.options.record_bytes_max = 20;
+        let large = format!(r#"{{"id":"{}"}}"#, "x".repeat(20));
+        job.produce(0, &[r#"{"id":"small"}"#, &large]).await;
+        let report = job.sync().await.unwrap();
+        assert_eq!((report.rows, report.bad_records), (1, 1));
+        let letters = job.dead_letters();
+        assert_eq!((&letters[0]["reason"], &letters[0]["value"]), (&json!("too_large"), &json!(hex(large.as_bytes()))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_of_nothing_but_bad_records_has_a_dead_letter_table_only() {
     let mut job = Job::new(1).await;
     job.produce(0, &["a", "b"]).await;

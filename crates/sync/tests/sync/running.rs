@@ -37,6 +37,33 @@ async fn following_seals_by_interval_and_ends_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_added_while_following_are_read_from_their_start() {
+    let mut job = Job::new(1).await;
+    job.produce(0, &[r#"{"id":1}"#]).await;
+    job.options.follow = true;
+    job.options.partition_check_interval = Duration::from_millis(5);
+    let (progress, handle, running) = job.start().await;
+    within("the first record", async {
+        while progress.offsets_done() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    job.client.admin().create_partitions("orders", 2).await.unwrap();
+    job.produce(1, &[r#"{"id":2}"#]).await;
+    within("the record of the new partition", async {
+        while progress.offsets_done() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    handle.shutdown();
+    running.await.unwrap().unwrap();
+    assert_eq!(job.column("id"), [json!(1), json!(2)]);
+    assert_eq!(job.committed(1).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_sync_keeps_what_it_read_and_the_next_one_goes_on() {
     let mut job = Job::new(1).await;
     job.options.follow = true;
