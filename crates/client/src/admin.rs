@@ -87,7 +87,7 @@ impl Admin {
     ///
     /// # Errors
     /// When no controller answers until `retry_timeout_ms`. A topic that cannot be created is in the result, for example
-    /// [`Error::Server`] with `TOPIC_ALREADY_EXISTS`.
+    /// [`Error::Server`](crate::Error::Server) with `TOPIC_ALREADY_EXISTS`.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<Outcomes> {
         let config = |(name, value): (&String, &String)| {
             CreatableTopicConfig::default().with_name(str_bytes(name)).with_value(Some(str_bytes(value)))
