@@ -5,6 +5,8 @@
 
 use std::io::Write;
 
+use kanat_lake::calendar::Civil;
+
 /// First order: 2024-03-01T06:00:00Z, in milliseconds since 1970.
 const FIRST_ORDER_MS: i64 = 1_709_272_800_000;
 
@@ -87,9 +89,7 @@ impl Orders {
         if minute != self.minute {
             self.minute = minute;
             self.minute_text.clear();
-            let (year, month, day) = civil(minute.div_euclid(24 * 60));
-            let of_day = minute.rem_euclid(24 * 60);
-            let (hour, minute) = (of_day / 60, of_day % 60);
+            let Civil { year, month, day, hour, minute, .. } = Civil::from_micros(time_ms * 1_000);
             let _ = write!(self.minute_text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:");
         }
         out.extend_from_slice(&self.minute_text);
@@ -134,21 +134,6 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar. Years are
-/// counted from March so that the leap day comes last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let since_march_0000 = days + 719_468;
-    let era = since_march_0000.div_euclid(146_097);
-    let day_of_era = since_march_0000.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -173,21 +158,5 @@ mod tests {
             assert!(minute >= last_minute);
             last_minute = minute;
         }
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (days, expected) in [
-            (0, (1970, 1, 1)),
-            (11_016, (2000, 2, 29)),
-            (19_782, (2024, 2, 29)),
-            (19_783, (2024, 3, 1)),
-            (-1, (1969, 12, 31)),
-        ] {
-            assert_eq!(civil(days), expected);
-        }
-        let mut value = Vec::new();
-        Orders::new(0).write_time(FIRST_ORDER_MS + 61_007, &mut value);
-        assert_eq!(value, b"2024-03-01T06:01:01.007Z");
     }
 }

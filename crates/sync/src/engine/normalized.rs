@@ -62,7 +62,6 @@ impl NormalizedRows {
     fn assemble(&mut self, chunk: ShreddedChunk, envelopes: &[Envelope<'_>], now_us: i64) -> Result<RecordBatch> {
         let mut columns: Vec<Column> = self.metadata.build(envelopes, now_us);
         columns.extend(chunk.columns.into_iter().map(|(spec, array)| (Arc::new(spec.field()), array)));
-        columns.sort_by(|left, right| left.0.name().cmp(right.0.name()));
         let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
         if !self.schema.fields().iter().eq(fields.iter()) {
             self.schema = Arc::new(Schema::new(fields));

@@ -12,7 +12,7 @@ use kanat_lake::raw::RawWriter;
 use kanat_lake::table::DATA_COLUMN;
 
 use super::chunk::RecordView;
-use super::kafka_time::{NO_TIMESTAMP, Rfc3339};
+use super::kafka_time::{Rfc3339, timestamp_us};
 use super::key::KeyText;
 use super::metadata_columns::{Envelope, KAFKA_KEY, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TIMESTAMP, MetadataColumns};
 use super::rows::{Refused, Rows, json_of};
@@ -111,7 +111,6 @@ impl RawRows {
         let data_field: FieldRef = Arc::new(Field::new(DATA_COLUMN, DataType::Utf8, false));
         let mut columns: Vec<(FieldRef, ArrayRef)> = self.metadata.build(envelopes, now_us);
         columns.push((data_field, Arc::new(data)));
-        columns.sort_by(|left, right| left.0.name().cmp(right.0.name()));
         let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
         if !self.schema.fields().iter().eq(fields.iter()) {
             self.schema = Arc::new(Schema::new(fields));
@@ -164,12 +163,13 @@ impl KafkaMembers {
             }
         }
         self.timestamp.clear();
-        if envelope.timestamp_ms == NO_TIMESTAMP {
-            self.timestamp.extend_from_slice(b"null");
-        } else {
-            self.timestamp.push(b'"');
-            self.clock.append(envelope.timestamp_ms, &mut self.timestamp);
-            self.timestamp.push(b'"');
+        match timestamp_us(envelope.timestamp_ms) {
+            None => self.timestamp.extend_from_slice(b"null"),
+            Some(timestamp_us) => {
+                self.timestamp.push(b'"');
+                self.clock.append(timestamp_us, &mut self.timestamp);
+                self.timestamp.push(b'"');
+            }
         }
         let members = [
             self.key.as_slice(),

@@ -28,7 +28,7 @@ pub(crate) struct Refused {
 /// Rows of one chunk.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// Columns in byte order of their names.
+    /// In any order of columns: the table writer knows theirs.
     pub(crate) batch: RecordBatch,
     pub(crate) refused: Vec<Refused>,
 }
