@@ -12,6 +12,10 @@ use crate::error::{Error, Result};
 /// How kanat names itself to brokers.
 const CLIENT_ID: &str = "kanat";
 
+/// How long one retry of `backoff_retry_count` lasts: the client retries many times within it. OLake's
+/// retries are 60, 120 and 240 s apart, which its users wait out even when the broker is back at once.
+const RETRY_MS: u64 = 20_000;
+
 /// Offsets of a log that matter to a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogBounds {
@@ -36,7 +40,9 @@ impl LogBounds {
 /// [`Error::NotSupported`] for settings this version lacks, [`Error::BrokerUnreachable`] with the addresses.
 pub(crate) async fn connect(source: &SourceConfig) -> Result<Client> {
     source.ensure_supported()?;
-    let options = ClientOptions::new(&source.bootstrap_servers).with_client_id(CLIENT_ID);
+    let options = ClientOptions::new(&source.bootstrap_servers)
+        .with_client_id(CLIENT_ID)
+        .with_retry_timeout_ms(RETRY_MS.saturating_mul(source.backoff_retry_count.into()));
     Client::connect(options)
         .await
         .map_err(|error| Error::BrokerUnreachable { servers: source.servers(), source: Box::new(error) })
