@@ -1,8 +1,11 @@
 """Drives the embedded broker with clients that were not written for it.
 
 usage: tests/peers/python.sh tests/peers/broker_interop.py BOOTSTRAP
+       tests/peers/python.sh tests/peers/broker_interop.py --serve target/debug/examples/serve
 
 Runs Kafka's Java tools and librdkafka (confluent-kafka) against the broker at BOOTSTRAP and checks what they print.
+With --serve it starts that program itself (cargo build -p kanat-broker --example serve), three nodes on a directory,
+and also kills a broker with SIGKILL under load to see that every acknowledged record is still there.
 Every topic and group has a name of its own, so it can run again on the same broker. Exits 1 at the first surprise.
 """
 
@@ -22,7 +25,7 @@ LIBS = os.path.join(CACHE, "kafka-4.2.0", "libs", "*")
 TOOL_TIMEOUT_S = 90
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
-BOOTSTRAP = sys.argv[1]
+BOOTSTRAP = ""
 RUN = uuid.uuid4().hex[:8]
 
 
@@ -220,11 +223,74 @@ def librdkafka():
     expect(topic not in admin.list_topics(timeout=30).topics, "the topic is still there")
 
 
+def start(program, directory, nodes):
+    """Starts the broker; it stops when its standard input closes."""
+    command = [program, "--dir", directory, "--nodes", str(nodes)]
+    broker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    bootstrap = broker.stdout.readline().strip()
+    expect(bootstrap, "the broker did not start")
+    return broker, bootstrap
+
+
+def survives_kill(program):
+    """Kills the broker while a producer is busy; what was acknowledged must be there exactly once."""
+    with tempfile.TemporaryDirectory() as directory:
+        broker, bootstrap = start(program, directory, 1)
+        topic, acknowledged = f"killed-{RUN}", set()
+        producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 1})
+
+        def report(error, message):
+            if error is None:
+                acknowledged.add(message.value())
+
+        number = 0
+        while len(acknowledged) < 20_000:
+            producer.produce(topic, f"v{number}", on_delivery=report)
+            number += 1
+            if number % 100 == 0:
+                producer.poll(0)
+        broker.kill()
+        broker.wait()
+        producer.poll(0)
+        producer.purge()
+
+        broker, bootstrap = start(program, directory, 1)
+        settings = {"bootstrap.servers": bootstrap, "group.id": "g", "auto.offset.reset": "earliest"}
+        consumer = Consumer(settings)
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), 30)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        read = [value for *_, value in consume_all([consumer], end)]
+        consumer.close()
+        expect(len(read) == len(set(read)), "a record is there twice")
+        expect(acknowledged <= set(read), f"{len(acknowledged - set(read))} acknowledged records are gone")
+        broker.stdin.close()
+        expect(broker.wait(30) == 0, "the broker did not stop in order")
+
+
+def run(step, *arguments):
+    started = time.monotonic()
+    step(*arguments)
+    print(f"{step.__name__}: ok ({time.monotonic() - started:.1f} s)", flush=True)
+
+
 def main():
-    for step in (librdkafka, topics_and_configs, console_clients):
-        started = time.monotonic()
-        step()
-        print(f"{step.__name__}: ok ({time.monotonic() - started:.1f} s)", flush=True)
+    global BOOTSTRAP
+    steps = (librdkafka, topics_and_configs, console_clients)
+    if sys.argv[1] != "--serve":
+        BOOTSTRAP = sys.argv[1]
+        for step in steps:
+            run(step)
+        return
+    program = sys.argv[2]
+    run(survives_kill, program)
+    with tempfile.TemporaryDirectory() as directory:
+        broker, BOOTSTRAP = start(program, directory, 3)
+        try:
+            for step in steps:
+                run(step)
+        finally:
+            broker.stdin.close()
+            broker.wait(30)
 
 
 if __name__ == "__main__":

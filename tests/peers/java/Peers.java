@@ -10,6 +10,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -41,7 +42,7 @@ final class Peers {
             while (true) {
                 try {
                     admin.createTopics(List.of(wanted)).all().get();
-                    return;
+                    break;
                 } catch (ExecutionException failure) {
                     // A cluster that has just started may not have seen all of its nodes yet.
                     boolean starting = failure.getCause() instanceof InvalidReplicationFactorException
@@ -50,7 +51,20 @@ final class Peers {
                     Thread.sleep(100);
                 }
             }
+            awaitLeaders(admin, topic, partitions);
         }
+    }
+
+    /**
+     * Returns when every partition's leader answers. A producer that is faster has requests under way while the leaders come into
+     * being: the first batch of a partition may be refused and the second taken, and then the first never is.
+     */
+    private static void awaitLeaders(Admin admin, String topic, int partitions) throws Exception {
+        Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
+        for (int partition = 0; partition < partitions; partition++) {
+            asked.put(new TopicPartition(topic, partition), OffsetSpec.latest());
+        }
+        admin.listOffsets(asked).all().get();
     }
 
     static void alterTopic(String bootstrap, String topic, Map<String, String> settings) throws Exception {

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use kanat_bench::Shape;
 use kanat_tests::{Contents, Job, Kafka, Layout};
 
-const KILLS: usize = 20;
-const RECORDS: u64 = 400_000;
+const KILLS_NORMALIZED: usize = 14;
+const KILLS_RAW: usize = 6;
+const RECORDS: u64 = 300_000;
 /// Small files, so that several are sealed within one run.
 const FILE_SIZE_MB: f64 = 1.0;
 
 fn kill_until_done(kafka: &Kafka, topic: &str, layout: Layout, kills: usize, random: &mut fastrand::Rng) {
     let whole_run = time_of_a_whole_run(kafka, topic, layout);
+    let offsets = kafka.offsets_file(topic);
     let mut killed = 0;
     while killed < kills {
         let job = Job::new(kafka, topic, layout, FILE_SIZE_MB);
@@ -21,7 +23,7 @@ fn kill_until_done(kafka: &Kafka, topic: &str, layout: Layout, kills: usize, ran
             killed += 1;
             job.table().assert_readable();
         }
-        job.table().assert_holds(&kafka.offsets_file(topic), &[]);
+        job.table().assert_holds(&offsets, &[]);
         job.table().assert_ids(RECORDS);
     }
 }
@@ -45,6 +47,6 @@ fn killed_at_random_instants_nothing_is_lost_or_doubled() {
     let topic = "kill-sync";
     let contents = Contents { shape: Shape::Flat10, count: RECORDS, partitions: 4, options: vec!["--codec", "zstd"] };
     kafka.load(topic, &contents);
-    kill_until_done(kafka, topic, Layout::Normalized, KILLS, &mut random);
-    kill_until_done(kafka, topic, Layout::Raw, KILLS / 2, &mut random);
+    kill_until_done(kafka, topic, Layout::Normalized, KILLS_NORMALIZED, &mut random);
+    kill_until_done(kafka, topic, Layout::Raw, KILLS_RAW, &mut random);
 }
