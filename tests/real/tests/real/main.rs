@@ -1,6 +1,8 @@
 //! `kanat` against peers that others wrote: Apache Kafka holds the records, its Java clients write and read them, DuckDB judges
 //! the tables.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
+
 mod cluster;
 mod fetch;
 mod golden;
