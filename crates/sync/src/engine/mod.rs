@@ -1,7 +1,7 @@
 //! The sync engine: from selected topics to sealed Parquet files, committed offsets and a state file.
 //!
-//! [`sync`] plans ([`plan`]: where each partition starts and ends), starts one compute thread per shard
-//! ([`shard`]), runs the asynchronous [`reader`] and [`committer`] between them, and reports. The life
+//! [`sync`] plans (`plan`: where each partition starts and ends), starts one compute thread per shard
+//! (`shard`), runs the asynchronous `reader` and `committer` between them, and reports. The life
 //! of a record is drawn in `DESIGN.md`, the promises are in `docs/delivery.md`.
 
 pub(crate) mod chunk;
