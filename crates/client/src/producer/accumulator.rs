@@ -1,6 +1,9 @@
 //! Records on their way out, per partition: an open batch that takes records, full ones behind it, at most one under
 //! way. A state machine: time comes in as an argument, and what is to be sent goes out as [`Draft`]s.
 //!
+//! An open batch whose linger is over stays open until it is taken: while the broker is busy, batches grow instead of
+//! queueing up small.
+//!
 //! Order within a partition: the batch to repeat goes before the full ones, those before the open one, and nothing goes
 //! while one is under way. Sequences are given out when a batch leaves for the first time, so a batch to repeat keeps
 //! its own and the broker recognises it.
@@ -57,6 +60,9 @@ pub(super) struct Draft {
 struct Queue {
     partition: TopicPartition,
     open: Option<Filling>,
+    /// The open batch may leave: its linger is over or somebody flushes. It takes records until it does, so that
+    /// batches grow while the broker is busy.
+    due: bool,
     full: VecDeque<Filling>,
     repeat: Option<Draft>,
     /// Outcome and size of the batch under way.
@@ -143,6 +149,7 @@ impl Accumulator {
                     partition: i32::try_from(partition).unwrap_or(i32::MAX),
                 },
                 open: None,
+                due: false,
                 full: VecDeque::new(),
                 repeat: None,
                 under_way: None,
@@ -238,10 +245,19 @@ impl Accumulator {
             let outcome = Outcome::new(self.queues[index].partition.clone());
             let builder = BatchBuilder::with_capacity(options, OPEN_BYTES.min(batch_max));
             self.queues[index].open = Some(Filling { builder, outcome, opened_at: now });
+            self.queues[index].due = false;
             wake |= self.lingering.is_empty();
             self.lingering.push_back((now + self.options.linger(), index));
         }
         (index, wake)
+    }
+
+    /// Records without a key go elsewhere once the batch they were filling has left.
+    fn leave_sticky(&mut self, index: usize) {
+        let name = Arc::clone(&self.queues[index].partition.topic);
+        if self.topics.get(&name).is_some_and(|topic| topic.queues.get(topic.sticky) == Some(&index)) {
+            self.move_sticky(&name);
+        }
     }
 
     fn move_sticky(&mut self, topic: &str) -> Option<usize> {
@@ -254,13 +270,20 @@ impl Accumulator {
     fn close_open(&mut self, index: usize) {
         let queue = &mut self.queues[index];
         queue.full.extend(queue.open.take());
+        queue.due = false;
+        self.list(index);
+    }
+
+    /// The open batch may leave but takes records until it does.
+    fn make_due(&mut self, index: usize) {
+        self.queues[index].due = self.queues[index].open.is_some();
         self.list(index);
     }
 
     /// Puts a queue on the ready list if it may send.
     fn list(&mut self, index: usize) {
         let queue = &mut self.queues[index];
-        let has_something = queue.repeat.is_some() || !queue.full.is_empty();
+        let has_something = queue.repeat.is_some() || !queue.full.is_empty() || queue.due;
         let may_send = queue.under_way.is_none() && queue.held_until.is_none();
         if has_something && may_send && !queue.listed {
             queue.listed = true;
@@ -268,7 +291,7 @@ impl Accumulator {
         }
     }
 
-    /// Closes open batches whose linger is over. Returns when the next one's is.
+    /// Lets open batches leave whose linger is over. Returns when the next one's is.
     pub(super) fn end_lingers(&mut self, now: Instant) -> Option<Instant> {
         while let Some((until, index)) = self.lingering.front().copied() {
             let opened = self.queues[index].open.as_ref().map(|filling| filling.opened_at + self.options.linger());
@@ -277,31 +300,33 @@ impl Accumulator {
                 if until > now {
                     return Some(until);
                 }
-                self.close_open(index);
-                let (name, partition) = (Arc::clone(&self.queues[index].partition.topic), index);
-                let sticks = |topic: &Topic| topic.queues.get(topic.sticky) == Some(&partition);
-                if self.topics.get(&name).is_some_and(sticks) {
-                    self.move_sticky(&name);
-                }
+                self.make_due(index);
             }
             self.lingering.pop_front();
         }
         None
     }
 
-    /// Closes every open batch and returns the outcomes of everything not yet acknowledged.
+    /// Lets every open batch leave and returns the outcomes of everything not yet acknowledged.
     pub(super) fn flush(&mut self) -> Vec<Arc<Outcome>> {
         let mut outcomes = Vec::new();
         for index in 0..self.queues.len() {
-            if self.queues[index].open.is_some() {
-                self.close_open(index);
-            }
+            self.make_due(index);
             let queue = &self.queues[index];
             outcomes.extend(queue.under_way.iter().map(|(outcome, _)| Arc::clone(outcome)));
             outcomes.extend(queue.repeat.iter().map(|draft| Arc::clone(&draft.outcome)));
-            outcomes.extend(queue.full.iter().map(|filling| Arc::clone(&filling.outcome)));
+            let filling = queue.full.iter().chain(&queue.open);
+            outcomes.extend(filling.map(|filling| Arc::clone(&filling.outcome)));
         }
         outcomes
+    }
+
+    /// Makes room when the buffer is full of open batches that linger. While anything is under way its acknowledgement
+    /// makes room soon, and leaving early would only make small batches.
+    pub(super) fn press(&mut self) {
+        if self.queues.iter().all(|queue| queue.under_way.is_none()) {
+            (0..self.queues.len()).for_each(|index| self.make_due(index));
+        }
     }
 
     /// Partitions that may send, taken off the list.
@@ -327,10 +352,21 @@ impl Accumulator {
         if queue.under_way.is_some() {
             return None;
         }
+        let mut left_open = false;
         let draft = match queue.repeat.take() {
             Some(draft) => draft,
             None => {
-                let mut filling = queue.full.pop_front()?;
+                let due = std::mem::take(&mut queue.due);
+                let mut filling = match queue.full.pop_front() {
+                    Some(filling) => {
+                        queue.due = due;
+                        filling
+                    }
+                    None => {
+                        left_open = true;
+                        queue.open.take_if(|_| due)?
+                    }
+                };
                 if identity.is_some() {
                     let next = if queue.sequence.0 == identity { queue.sequence.1 } else { 0 };
                     let count = usize::try_from(filling.builder.record_count()).unwrap_or(0);
@@ -351,6 +387,9 @@ impl Accumulator {
             }
         };
         queue.under_way = Some((Arc::clone(&draft.outcome), record_bytes(draft.bytes)));
+        if left_open {
+            self.leave_sticky(index);
+        }
         Some(draft)
     }
 
@@ -412,6 +451,9 @@ impl Accumulator {
             let error = self.delivery_timeout(index, Some(draft.last.unwrap_or_else(|| reason.clone())));
             self.complete(index, &draft.outcome, draft.bytes, Err(error));
         }
+        if self.queues[index].open.as_ref().is_some_and(|filling| filling.opened_at + timeout <= now) {
+            self.close_open(index);
+        }
         while self.queues[index].full.front().is_some_and(|filling| filling.opened_at + timeout <= now) {
             let Some(filling) = self.queues[index].full.pop_front() else { break };
             let error = self.delivery_timeout(index, Some(reason.clone()));
@@ -451,7 +493,7 @@ impl Accumulator {
             for outcome in repeat.into_iter().chain(full) {
                 outcome.complete(Err(error.clone()));
             }
-            (queue.listed, queue.held_until) = (false, None);
+            (queue.listed, queue.due, queue.held_until) = (false, false, None);
         }
         self.ready.clear();
         self.lingering.clear();

@@ -122,8 +122,7 @@ impl Producer {
                 Ok(future) => return Ok(future),
                 Err(Refused::UnknownTopic) => self.learn_topic(record.topic).await?,
                 Err(Refused::Full) => {
-                    // Open batches may hold all the room; without this they would linger first.
-                    self.shared().accumulator.lock().flush();
+                    self.shared().accumulator.lock().press();
                     self.shared().wake.notify_one();
                     space.await;
                 }

@@ -90,6 +90,27 @@ fn a_partition_has_one_batch_under_way_and_a_repeated_one_keeps_its_sequence() {
 }
 
 #[test]
+fn while_the_broker_is_busy_the_next_batch_grows_instead_of_small_ones_queueing_up() {
+    let start = Instant::now();
+    let mut accumulator = accumulator(ProducerOptions::default(), 1);
+    drop(append(&mut accumulator, &record(0, b"a"), start));
+    accumulator.end_lingers(start + Duration::from_millis(5));
+    let under_way = drain(&mut accumulator).remove(0);
+    for ms in [6, 20, 40] {
+        let now = start + Duration::from_millis(ms);
+        drop(append(&mut accumulator, &record(0, b"b"), now));
+        accumulator.end_lingers(now + Duration::from_millis(10));
+        // A sender that waits for room must not break up what lingers either.
+        accumulator.press();
+    }
+    assert!(drain(&mut accumulator).is_empty());
+    acknowledge(&mut accumulator, under_way, 0);
+    let mut next = drain(&mut accumulator).remove(0);
+    assert_eq!(sealed(&mut next).header().record_count, 3);
+    assert!(drain(&mut accumulator).is_empty());
+}
+
+#[test]
 fn records_beyond_the_buffer_and_beyond_the_record_bound_are_refused() {
     let now = Instant::now();
     let options = ProducerOptions {
