@@ -55,13 +55,11 @@ impl FileWriter {
     pub fn create(folder: &Path, owner: &Owner, schema: SchemaRef, plan: &EncodingPlan) -> Result<Self> {
         let path = folder.join(name::file_name(Ulid::new()));
         let temporary = name::temporary_path(&path, owner);
-        fs::create_dir_all(folder).map_err(Error::io("create folder", folder))?;
         let descriptor = schema::parquet_schema(&schema)?;
-        let file = File::create_new(&temporary).map_err(Error::io("create file", &temporary))?;
+        let file = create_file(folder, &temporary)?;
         let options = ArrowWriterOptions::new()
             .with_properties(plan.properties())
             .with_skip_arrow_metadata(true)
-            .with_schema_root(schema::root())
             .with_parquet_schema(descriptor);
         match ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options) {
             Ok(writer) => Ok(Self { writer, schema, temporary, path, rows: 0, plan: plan.clone(), finished: false }),
@@ -133,6 +131,19 @@ impl FileWriter {
     fn error(&self, source: ParquetError) -> Error {
         Error::Parquet { path: self.temporary.clone(), source }
     }
+}
+
+/// Creates a file and its folder. The folder may vanish in between, once: another owner that leaves the table without
+/// rows removes it if it is empty.
+fn create_file(folder: &Path, path: &Path) -> Result<File> {
+    let create = || {
+        fs::create_dir_all(folder).map_err(Error::io("create folder", folder))?;
+        File::create_new(path).map_err(Error::io("create file", path))
+    };
+    create().or_else(|error| match error {
+        Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => create(),
+        other => Err(other),
+    })
 }
 
 impl Drop for FileWriter {

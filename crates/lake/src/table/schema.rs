@@ -26,11 +26,6 @@ const ROOT: &str = "olake_schema";
 /// Name of the raw layout's payload column. Its field is not nullable `Utf8`.
 pub const DATA_COLUMN: &str = "data";
 
-/// Name of the schema's root.
-pub(crate) fn root() -> String {
-    ROOT.to_owned()
-}
-
 /// The Parquet schema of an Arrow schema.
 ///
 /// # Errors
