@@ -1,5 +1,8 @@
 //! Bounds of a sync that no option sets.
 
+/// Bytes one response may have, where no single batch is larger.
+pub(crate) const FETCH_BYTES_MAX: usize = 4 << 20;
+
 /// Fetches that may wait for one shard. Each holds at most one partition's share of a response.
 pub(crate) const INBOX_ITEMS_MAX: usize = 4;
 

@@ -43,7 +43,7 @@ use crate::config::{DestinationConfig, SourceConfig};
 use crate::error::{Error, Result};
 use crate::state::State;
 use committer::Sealed;
-use limits::{INBOX_ITEMS_MAX, SEALED_WAITING_MAX};
+use limits::{FETCH_BYTES_MAX, INBOX_ITEMS_MAX, SEALED_WAITING_MAX};
 use plan::Plan;
 pub use progress::SyncProgress;
 use reader::{ReadEnd, Reader, Target, ToShard};
@@ -81,7 +81,7 @@ pub struct SyncOptions {
     pub chunk_bytes_max: usize,
     /// Bytes all compute threads may hold for records not yet in files. Default 96 MiB.
     pub memory_bytes_max: usize,
-    /// Bytes of responses fetched ahead of the compute threads. Default 16 MiB.
+    /// Bytes of responses fetched ahead of the compute threads. Default 8 MiB.
     pub fetch_buffer_bytes_max: usize,
     /// Encoded bytes at which a row group is closed. Default 16 MiB.
     pub row_group_bytes_max: usize,
@@ -109,7 +109,7 @@ impl Default for SyncOptions {
             chunk_records: 10_000,
             chunk_bytes_max: 8 << 20,
             memory_bytes_max: 96 << 20,
-            fetch_buffer_bytes_max: 16 << 20,
+            fetch_buffer_bytes_max: 8 << 20,
             row_group_bytes_max: 16 << 20,
             open_files_max: 64,
             columns_max: kanat_lake::shred::COLUMNS_MAX_DEFAULT,
@@ -294,6 +294,8 @@ async fn read(
         // Shards verify checksums, where the bytes are read anyway.
         check_crc: false,
         buffer_bytes_max: plan.options.fetch_buffer_bytes_max,
+        // Any item that waits for a shard keeps its whole response in memory: small responses, little waste.
+        fetch_bytes_max: FETCH_BYTES_MAX,
         ..ConsumerOptions::default()
     };
     let mut consumer = plan.client.consumer(options).map_err(|error| Error::kafka("opening a consumer", error))?;
