@@ -2,11 +2,10 @@
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-mod records;
-
 use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use kanat_bench::Shape;
 use kanat_lake::infer::Inference;
 use kanat_lake::raw::RawWriter;
 use kanat_lake::shred::{ShredOptions, Shredder};
@@ -14,9 +13,17 @@ use kanat_lake::shred::{ShredOptions, Shredder};
 /// OLake's flush batch.
 const CHUNK_RECORDS: u64 = 10_000;
 
-fn bench_shape(c: &mut Criterion, name: &str, make: fn(u64) -> String) {
-    let records: Vec<_> = (0..CHUNK_RECORDS).map(make).collect();
-    let records: Vec<_> = records.iter().map(String::as_bytes).collect();
+/// Of the published figures.
+const SEED: u64 = 1;
+
+fn bench_shape(c: &mut Criterion, name: &str, shape: Shape) {
+    let record = |number| {
+        let mut record = Vec::new();
+        shape.write(SEED, number, &mut record);
+        record
+    };
+    let records: Vec<Vec<u8>> = (0..CHUNK_RECORDS).map(record).collect();
+    let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(CHUNK_RECORDS));
     bench_ours(&mut group, &records);
@@ -65,9 +72,9 @@ fn bench_others(group: &mut BenchmarkGroup<'_, WallTime>, records: &[&[u8]]) {
 }
 
 fn shapes(c: &mut Criterion) {
-    bench_shape(c, "flat10", records::flat10);
-    bench_shape(c, "taxi29", records::taxi29);
-    bench_shape(c, "small", records::small);
+    bench_shape(c, "flat10", Shape::Flat10);
+    bench_shape(c, "taxi29", Shape::Taxi29);
+    bench_shape(c, "small", Shape::Small);
 }
 
 criterion_group!(benches, shapes);
