@@ -15,7 +15,7 @@
 //! A sample may mislead. A dictionary that grows too large is given up by the writer in mid-file; everything else only
 //! costs size.
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_schema::{DataType as ArrowType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -44,6 +44,9 @@ const PAGE_BYTES_MAX: usize = 128 << 10;
 
 /// Or at this number of rows, so that pages of tiny values can still be skipped one by one.
 const PAGE_ROWS_MAX: usize = 20_000;
+
+/// Rows the writer takes before it looks whether a page is full.
+const PAGE_CHECK_ROWS_MAX: usize = 256;
 
 /// A dictionary that outgrows this is given up for the rest of the row group.
 const DICTIONARY_BYTES_MAX: usize = 256 << 10;
@@ -90,9 +93,16 @@ impl EncodingPlan {
         } else {
             choose(&batch.slice(0, batch.num_rows().min(SAMPLE_ROWS)), options.compression, codec)?
         };
-        let mut builder = properties(codec).set_max_row_group_bytes(Some(options.row_group_bytes_max.max(1)));
+        let mut builder = properties(codec)
+            .set_max_row_group_bytes(Some(options.row_group_bytes_max.max(1)))
+            .set_write_batch_size(rows_between_page_checks(batch));
         for (field, choice) in schema.fields().iter().zip(choices) {
             builder = choice.apply(builder, field.name(), field.data_type());
+            if schema::is_json(field) {
+                // Which document is the least in byte order helps no reader, and finding it is not free.
+                let path = ColumnPath::new(vec![field.name().clone()]);
+                builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
+            }
         }
         Ok(Self { properties: builder.build(), columns: batch.num_columns(), compression: options.compression })
     }
@@ -131,10 +141,10 @@ impl Encoder {
     const fn ns_per_value(self, data_type: &ArrowType) -> f64 {
         match (self, data_type) {
             (Self::Dictionary, ArrowType::Utf8 | ArrowType::Binary) => 25.0,
-            (Self::Dictionary, _) => 15.0,
-            (Self::Delta, ArrowType::Utf8 | ArrowType::Binary) => 12.0,
-            (Self::Delta, _) => 4.0,
-            (Self::Plain, _) => 2.0,
+            (Self::Dictionary, _) => 20.0,
+            (Self::Delta, ArrowType::Utf8 | ArrowType::Binary) => 18.0,
+            (Self::Delta, _) => 12.0,
+            (Self::Plain, _) => 8.0,
         }
     }
 
@@ -180,6 +190,13 @@ fn properties(codec: ParquetCompression) -> WriterPropertiesBuilder {
         .set_data_page_size_limit(PAGE_BYTES_MAX)
         .set_data_page_row_count_limit(PAGE_ROWS_MAX)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
+}
+
+/// The writer looks whether a page is full only every so many rows: fewer, when values are long.
+fn rows_between_page_checks(batch: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX);
+    let widest = batch.columns().iter().map(bytes).max().unwrap_or_default() / batch.num_rows().max(1);
+    (PAGE_BYTES_MAX / 4 / widest.max(1)).clamp(1, PAGE_CHECK_ROWS_MAX)
 }
 
 /// The cheapest way for each column of a sample.

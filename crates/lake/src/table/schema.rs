@@ -26,6 +26,11 @@ const ROOT: &str = "olake_schema";
 /// Name of the raw layout's payload column. Its field is not nullable `Utf8`.
 pub const DATA_COLUMN: &str = "data";
 
+/// Is it a column of JSON documents?
+pub(crate) fn is_json(field: &Field) -> bool {
+    field.data_type() == &ArrowType::Utf8 && !field.is_nullable()
+}
+
 /// The Parquet schema of an Arrow schema.
 ///
 /// # Errors
@@ -38,7 +43,7 @@ pub(crate) fn parquet_schema(schema: &Schema) -> Result<SchemaDescriptor> {
 }
 
 fn column(field: &Field) -> Result<Type> {
-    let text = if field.is_nullable() { LogicalType::String } else { LogicalType::Json };
+    let text = if is_json(field) { LogicalType::Json } else { LogicalType::String };
     let (physical, logical) = match field.data_type() {
         ArrowType::Boolean => (PhysicalType::BOOLEAN, None),
         ArrowType::Int32 => (PhysicalType::INT32, None),

@@ -147,6 +147,18 @@ fn every_column_has_statistics_and_page_indexes() {
 }
 
 #[test]
+fn pages_of_long_values_stay_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = || (0..20_000).map(|_| fastrand::alphanumeric()).collect::<String>();
+    let rows = batch(vec![("text", Arc::new(StringArray::from_iter_values((0..300).map(|_| text()))) as ArrayRef)]);
+    let file = write(folder.path(), &[rows], &FileOptions::default());
+    let metadata = footer(&file.temporary);
+    let pages = metadata.offset_index().unwrap()[0][0].page_locations().to_vec();
+    assert!(pages.len() > 30, "{} pages", pages.len());
+    assert!(pages.iter().all(|page| page.compressed_page_size < 200_000));
+}
+
+#[test]
 fn encodings_follow_the_values() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), &[normalized()], &FileOptions::default());
