@@ -99,7 +99,11 @@ impl Code {
     pub fn operator_must_act(self) -> bool {
         matches!(
             self,
-            Self::OffsetsExpired | Self::TopicRecreated | Self::CommittedAheadOfEnd | Self::SealedFileMissing
+            Self::OffsetsExpired
+                | Self::TopicRecreated
+                | Self::CommittedAheadOfEnd
+                | Self::SealedFileMissing
+                | Self::JournalCorrupt
         )
     }
 }
@@ -459,7 +463,7 @@ mod tests {
     fn only_lost_positions_and_lost_files_ask_for_an_operator() {
         let operator: Vec<u16> =
             Code::ALL.iter().filter(|code| code.operator_must_act()).map(|code| code.number()).collect();
-        assert_eq!(operator, [1204, 1205, 1206, 1303]);
+        assert_eq!(operator, [1204, 1205, 1206, 1303, 1304]);
         let error = Error::SealedFileMissing { path: "t/a.parquet".into() };
         assert_eq!((error.exit_code(), error.code().to_string().as_str()), (3, "KN-1303"));
         assert_eq!(Error::Cancelled.exit_code(), 1);

@@ -99,14 +99,7 @@ impl Table {
             })?;
             recovered.push(Recovered { held, journal: Arc::clone(&journal), entry });
         }
-        let partition_regex = match stream.partition_regex.as_str() {
-            "" => None,
-            text => Some(PartitionRegex::parse(text).map_err(|source| Error::WrongValue {
-                file: "streams.json".to_owned(),
-                key: format!("selected_streams.{}.partition_regex", stream.topic),
-                reason: source.to_string(),
-            })?),
-        };
+        let partition_regex = partition_regex(&stream)?;
         let options = TableOptions {
             file: FileOptions {
                 compression: compression(parquet.compression),
@@ -166,6 +159,22 @@ impl Table {
         )?;
         Ok(Layout::Normalized(Box::new(rows)))
     }
+}
+
+/// The parsed `partition_regex`, when there is one.
+fn partition_regex(stream: &StreamPlan) -> Result<Option<PartitionRegex>> {
+    if stream.partition_regex.is_empty() {
+        return Ok(None);
+    }
+    let regex = PartitionRegex::parse(&stream.partition_regex).map_err(|source| Error::WrongValue {
+        file: "streams.json".to_owned(),
+        key: format!("selected_streams.{}.partition_regex", stream.topic),
+        reason: source.to_string(),
+    })?;
+    for warning in regex.warnings() {
+        tracing::warn!(topic = stream.topic, "partition_regex: {warning}");
+    }
+    Ok(Some(regex))
 }
 
 /// What the shredder is told of a stream: its payload columns and which of them are written.
