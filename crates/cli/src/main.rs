@@ -28,6 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LOG_VARIABLE: &str = "KANAT_LOG";
 
 fn main() -> ExitCode {
+    keep_to_small_pages();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -52,6 +53,17 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Asks the kernel for pages of the usual size. Encoders reserve buffers that most columns never fill; a huge
+/// page under each would be resident whole, tens of megabytes in all, and cleared before its first use.
+#[cfg(target_os = "linux")]
+fn keep_to_small_pages() {
+    // A kernel that cannot do this uses a little more memory.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_to_small_pages() {}
 
 /// Help and version are no failure; a wrong command line is one like any other.
 fn usage(error: &clap::Error) -> ExitCode {
