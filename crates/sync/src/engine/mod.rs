@@ -256,10 +256,13 @@ impl Run {
     /// Reads to the end and waits until everything is committed.
     async fn finish(self, progress: &SyncProgress, shutdown: ShutdownToken) -> Result<RunEnd> {
         let Run { plan, targets, inboxes, shards, committer, aborted } = self;
+        // A shard takes the end of its inbox for the end of the data and seals: a failure must be told before.
+        let held = inboxes.clone();
         let read = read(&plan, targets, inboxes, progress, shutdown).await;
-        if read.is_err() {
+        if !matches!(read, Ok(ReadEnd::Complete | ReadEnd::Shutdown)) {
             aborted.store(true, Ordering::Release);
         }
+        drop(held);
         let mut first_error = None;
         for shard in shards {
             let result = shard.await.unwrap_or_else(|error| Err(Error::Internal { reason: error.to_string() }));
