@@ -3,6 +3,7 @@
 //! A change is applied in memory, then written to the journal, then answered. Admin changes (topics, configs, leaders)
 //! take turns; reads and appends do not wait for them.
 
+mod clock;
 mod maintenance;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,13 +12,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::RecordBatch;
 use kanat_protocol::messages::Uuid;
 use parking_lot::{Mutex, RwLock};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
 
+use self::clock::Clock;
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
 use crate::fetch_sessions::FetchSessions;
@@ -41,6 +44,8 @@ pub(crate) struct Node {
     /// Host and port clients are told; known once the node has listened for the first time.
     pub(crate) address: OnceLock<(String, u16)>,
     pub(crate) sessions: Mutex<FetchSessions>,
+    /// Takes connections made in memory; there while the node runs.
+    pub(crate) dialed: Mutex<Option<mpsc::Sender<DuplexStream>>>,
 }
 
 impl Node {
@@ -92,6 +97,8 @@ pub(crate) struct Cluster {
     changes: Mutex<()>,
     producer_ids: Mutex<ProducerIds>,
     next_leader: AtomicI32,
+    random: Mutex<fastrand::Rng>,
+    clock: Clock,
     journal: Arc<Journal>,
     storage: Storage,
 }
@@ -110,20 +117,23 @@ impl Cluster {
             session_timeout_ms_max: options.group_session_timeout_ms_max,
             members_max: options.limits.group_members_max,
         };
-        let coordinator = Coordinator::new(group_options, options.limits.groups_max, Arc::clone(&journal));
+        let mut random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let groups_max = options.limits.groups_max;
+        let coordinator = Coordinator::new(group_options, groups_max, Arc::clone(&journal), random.fork());
         for ((group, topic, partition), committed) in restored.offsets {
             coordinator.restore(&group, &topic, partition, committed);
         }
-        let id = restored.cluster_id.clone().unwrap_or_else(|| format!("kanat-{:016x}", fastrand::u64(..)));
-        let node = |id| Node {
+        let id = restored.cluster_id.clone().unwrap_or_else(|| format!("kanat-{:016x}", random.u64(..)));
+        let mut node = |id| Node {
             id,
             running: AtomicBool::new(true),
             address: OnceLock::new(),
-            sessions: Mutex::new(FetchSessions::new(&options.limits)),
+            sessions: Mutex::new(FetchSessions::new(&options.limits, random.fork())),
+            dialed: Mutex::new(None),
         };
         let cluster = Self {
             id,
-            nodes: (0..options.nodes).map(node).collect(),
+            nodes: (0..options.nodes).map(&mut node).collect(),
             coordinator,
             faults: FaultPlan::new(0),
             topics: RwLock::default(),
@@ -133,6 +143,8 @@ impl Cluster {
                 reserved_to: restored.next_producer_id,
             }),
             next_leader: AtomicI32::new(0),
+            clock: Clock::start(options.clock_start_ms),
+            random: Mutex::new(random),
             journal,
             storage,
             options,
@@ -167,6 +179,11 @@ impl Cluster {
 
     fn storage_error(&self, error: io::Error) -> Error {
         Error::storage(self.options.dir.clone().unwrap_or_default(), error)
+    }
+
+    /// Time for timestamps, ms since the epoch. Timers never use it.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
     }
 
     /// Runs work that may touch the disk where it does not hold up the runtime.
@@ -211,7 +228,7 @@ impl Cluster {
         let _turn = self.changes.lock();
         let Some(node) = self.node(id) else { return Ok(()) };
         node.running.store(false, Ordering::Release);
-        *node.sessions.lock() = FetchSessions::new(&self.options.limits);
+        *node.sessions.lock() = FetchSessions::new(&self.options.limits, self.random.lock().fork());
         let entries = self.elect(|leadership| leadership.leader == id);
         self.journal.append(&entries).map_err(|error| self.storage_error(error))
     }
@@ -301,7 +318,7 @@ impl Cluster {
         let leaderships = self.assign(new)?;
         self.check_room(leaderships.len())?;
         let configs = self.resolve_configs(new.configs.clone());
-        let id = Uuid::from_u128(fastrand::u128(1 << 64..));
+        let id = Uuid::from_u128(self.random.lock().u128(1 << 64..));
         if validate_only {
             return Ok(CreatedTopic { id: Uuid::nil(), leaderships, configs: Arc::new(configs) });
         }
@@ -480,7 +497,7 @@ impl Cluster {
             origin,
             config: &configs.log,
             leader_epoch,
-            now_ms: wall_clock_ms(),
+            now_ms: self.now_ms(),
             producers_max: self.options.limits.producers_per_partition_max,
             decompressed_bytes_max: self.options.limits.decompressed_bytes_max,
         };
@@ -535,10 +552,4 @@ pub(crate) fn unknown_topic(topic: &str) -> Refusal {
 
 pub(crate) fn unknown_partition(topic: &str, partition: i32) -> Refusal {
     Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("topic {topic} has no partition {partition}"))
-}
-
-/// Wall clock for timestamps, ms since the epoch. Timers never use it.
-pub(crate) fn wall_clock_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

@@ -14,9 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kanat_protocol::frame::{LENGTH_BYTES, decode_request_header};
 use kanat_protocol::messages::{ApiKey, StrBytes};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -43,15 +41,18 @@ pub(crate) enum ConnectionError {
     Fault,
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(
-    stream: TcpStream,
+/// Serves a connection, given as its two directions, until it ends.
+pub(crate) async fn serve<R, W>(
+    read: R,
+    write: W,
     peer: SocketAddr,
     node_id: i32,
     cluster: Arc<Cluster>,
-) -> Result<(), ConnectionError> {
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
+) -> Result<(), ConnectionError>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
     let limits = &cluster.options.limits;
     let idle = Duration::from_millis(limits.connection_idle_ms_max);
     let reader = Reader { socket: read, buffer: BytesMut::new(), frame_bytes_max: limits.frame_bytes_max, idle };
@@ -80,14 +81,14 @@ pub(crate) async fn serve(
     }
 }
 
-struct Reader {
-    socket: OwnedReadHalf,
+struct Reader<R> {
+    socket: R,
     buffer: BytesMut,
     frame_bytes_max: usize,
     idle: Duration,
 }
 
-impl Reader {
+impl<R: AsyncRead + Unpin + Send> Reader<R> {
     async fn run(mut self, frames: mpsc::Sender<Bytes>) {
         loop {
             match self.next_frame().await {
@@ -132,15 +133,15 @@ impl Reader {
     }
 }
 
-struct Answerer {
-    socket: OwnedWriteHalf,
+struct Answerer<W> {
+    socket: W,
     idle: Duration,
     /// An answer the fault plan wants behind the next one.
     held: Option<(Instant, Bytes)>,
     context: Context,
 }
 
-impl Answerer {
+impl<W: AsyncWrite + Unpin + Send> Answerer<W> {
     async fn run(mut self, mut queue: mpsc::Receiver<Bytes>) -> Result<(), ConnectionError> {
         loop {
             let next = match &self.held {

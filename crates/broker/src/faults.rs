@@ -22,11 +22,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// What a rule does to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,15 +86,17 @@ pub(crate) struct FetchSessions {
     sessions_max: usize,
     partitions_max: usize,
     uses: u64,
+    random: fastrand::Rng,
 }
 
 impl FetchSessions {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, random: fastrand::Rng) -> Self {
         Self {
             sessions: HashMap::new(),
             sessions_max: limits.fetch_sessions_max,
             partitions_max: limits.fetch_session_partitions_max,
             uses: 0,
+            random,
         }
     }
 
@@ -124,9 +126,9 @@ impl FetchSessions {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used).map(|(id, _)| *id);
             oldest.and_then(|id| self.sessions.remove(&id));
         }
-        let mut session_id = fastrand::i32(1..);
+        let mut session_id = self.random.i32(1..);
         while self.sessions.contains_key(&session_id) {
-            session_id = fastrand::i32(1..);
+            session_id = self.random.i32(1..);
         }
         let partitions = request.partitions.iter().cloned();
         self.uses += 1;

@@ -31,6 +31,7 @@ mod fetch_sessions;
 mod group;
 mod handlers;
 mod journal;
+mod listener;
 mod log;
 mod options;
 mod server;
@@ -40,5 +41,6 @@ mod topic_config;
 
 pub use error::{Error, Result};
 pub use faults::{FaultAction, FaultId, FaultPlan, FaultRule};
+pub use listener::Dialer;
 pub use options::{BrokerOptions, Limits, NODES_MAX};
 pub use server::{Broker, BrokerHandle};

@@ -17,6 +17,9 @@ pub struct BrokerOptions {
     pub listen: String,
     /// Host that answers name to clients; `None` names the host of `listen`.
     pub advertised_host: Option<String>,
+    /// Listen on sockets. Without, clients come in through [`BrokerHandle::dial`](crate::BrokerHandle::dial) only, and
+    /// the nodes are called `node-0:9092`, `node-1:9092` and so on.
+    pub sockets: bool,
     /// Number of nodes, each with its own port, all in this process: 1 to [`NODES_MAX`].
     pub nodes: i32,
     /// Folder that keeps topics, offsets and producer state across restarts. `None` keeps everything in memory.
@@ -35,6 +38,11 @@ pub struct BrokerOptions {
     pub group_session_timeout_ms_max: u64,
     /// Pause between two runs of retention and compaction, ms.
     pub maintenance_interval_ms: u64,
+    /// Seed of everything random (ids of topics, members and fetch sessions); `None` takes one that never comes again.
+    pub seed: Option<u64>,
+    /// Time at the start for timestamps, ms since 1970, from where they go on with the clock of the runtime; `None`
+    /// uses the machine's clock.
+    pub clock_start_ms: Option<i64>,
     /// Bounds of memory, connections and counts.
     pub limits: Limits,
 }
@@ -44,6 +52,7 @@ impl Default for BrokerOptions {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             advertised_host: None,
+            sockets: true,
             nodes: 1,
             dir: None,
             auto_create_topics: true,
@@ -53,6 +62,8 @@ impl Default for BrokerOptions {
             group_session_timeout_ms_min: 100,
             group_session_timeout_ms_max: 1_800_000,
             maintenance_interval_ms: 5_000,
+            seed: None,
+            clock_start_ms: None,
             limits: Limits::default(),
         }
     }
@@ -118,6 +129,28 @@ impl BrokerOptions {
     #[must_use]
     pub fn with_listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
+        self
+    }
+
+    /// Opens no socket: clients come in through [`BrokerHandle::dial`](crate::BrokerHandle::dial).
+    #[must_use]
+    pub fn without_sockets(mut self) -> Self {
+        self.sockets = false;
+        self
+    }
+
+    /// Draws everything random from `seed`. Without sockets and directory, on a current-thread runtime with a paused
+    /// clock, the same requests then get the same answers.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Lets timestamps begin at `start_ms` (since 1970) and go on with the clock of the runtime.
+    #[must_use]
+    pub fn with_clock_start_ms(mut self, start_ms: i64) -> Self {
+        self.clock_start_ms = Some(start_ms);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Starts and stops the broker: listeners, background work, and the handle that drives it.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +8,17 @@ use bytes::Bytes;
 use kanat_protocol::batch::{BatchBuilder, BatchOptions, Batches, ControlRecord, RecordBatch};
 use kanat_protocol::compression::{Compression, Compressor};
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cluster::{Cluster, NewTopic, wall_clock_ms};
-use crate::connection;
+use crate::cluster::{Cluster, NewTopic};
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
+use crate::listener::{Dialer, RunningNode, start_node};
 use crate::log::Origin;
 use crate::options::BrokerOptions;
 use crate::{Error, Result};
-
-/// Pause after a failed accept (usually: no file descriptors left).
-const ACCEPT_RETRY_MS: u64 = 50;
 
 /// The embedded broker. See [`Broker::start`].
 #[derive(Debug)]
@@ -36,10 +32,13 @@ impl Broker {
     /// [`Error::DirectoryInUse`] and [`Error::Corrupt`].
     pub async fn start(options: BrokerOptions) -> Result<BrokerHandle> {
         options.validate()?;
-        let opened = tokio::task::spawn_blocking(move || Cluster::open(options)).await;
-        let cluster = match opened {
-            Ok(opened) => Arc::new(opened?),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        let cluster = if options.dir.is_none() {
+            Arc::new(Cluster::open(options)?)
+        } else {
+            match tokio::task::spawn_blocking(move || Cluster::open(options)).await {
+                Ok(opened) => Arc::new(opened?),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
         };
         let mut handle = BrokerHandle {
             nodes: Mutex::new((0..cluster.options.nodes).map(|_| None).collect()),
@@ -64,12 +63,6 @@ pub struct BrokerHandle {
     background: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct RunningNode {
-    stop: Arc<Notify>,
-    accepting: JoinHandle<()>,
-}
-
 impl BrokerHandle {
     /// Addresses of the running nodes as clients want them: `host:port,host:port`.
     #[must_use]
@@ -91,6 +84,22 @@ impl BrokerHandle {
         Ok(format!("{host}:{port}"))
     }
 
+    /// Connects to a node in memory, without a socket: `address` is the node's as metadata tells it. Nodes without a
+    /// listener ([`BrokerOptions::without_sockets`]) and with one serve such connections in the same way.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`] if the node is stopped or too many connections wait for it;
+    /// [`io::ErrorKind::HostUnreachable`] for an address nobody has.
+    pub fn dial(&self, address: &str) -> io::Result<DuplexStream> {
+        self.dialer().dial(address)
+    }
+
+    /// What connects to the nodes in memory, apart from the handle: it can be cloned into a client's connector.
+    #[must_use]
+    pub fn dialer(&self) -> Dialer {
+        Dialer::new(Arc::clone(&self.cluster))
+    }
+
     /// The fault plan, empty at first.
     #[must_use]
     pub fn faults(&self) -> FaultPlan {
@@ -101,9 +110,7 @@ impl BrokerHandle {
     pub async fn stop(mut self) {
         let running: Vec<RunningNode> = self.nodes.lock().iter_mut().filter_map(Option::take).collect();
         for node in running {
-            node.stop.notify_one();
-            // A panic inside was reported where it happened.
-            let _ = node.accepting.await;
+            node.stop().await;
         }
         for task in self.background.drain(..) {
             task.abort();
@@ -120,8 +127,7 @@ impl BrokerHandle {
         let index = self.index(node)?;
         let running = self.nodes.lock()[index].take();
         if let Some(running) = running {
-            running.stop.notify_one();
-            let _ = running.accepting.await;
+            running.stop().await;
             self.on_cluster(move |cluster| cluster.node_stopped(node)).await?;
         }
         Ok(())
@@ -231,7 +237,7 @@ impl BrokerHandle {
             control: true,
             ..BatchOptions::default()
         });
-        builder.append(wall_clock_ms(), Some(&key), Some(&value), &[])?;
+        builder.append(self.cluster.now_ms(), Some(&key), Some(&value), &[])?;
         let batch = builder.seal(Compression::NONE, &mut Compressor::new())?;
         let offsets = self.append_batches(topic, partition, batch).await?;
         Ok(offsets.first().copied().unwrap_or(-1))
@@ -239,10 +245,7 @@ impl BrokerHandle {
 
     /// Runs retention and compaction now instead of waiting for the next turn.
     pub async fn maintain(&self) {
-        let cluster = Arc::clone(&self.cluster);
-        if let Err(error) = tokio::task::spawn_blocking(move || cluster.maintain()).await {
-            std::panic::resume_unwind(error.into_panic());
-        }
+        self.cluster.run(Cluster::maintain).await;
     }
 
     /// Closes the active segment of a partition and compacts all of it, whatever its `cleanup.policy` and ratios say.
@@ -293,38 +296,12 @@ impl BrokerHandle {
         usize::try_from(node).map_err(|_| self.unknown_node(node))
     }
 
-    /// Binds the listener of a node and begins to accept.
+    /// Lets a node listen and accept.
     async fn listen(&self, node_id: i32) -> Result<()> {
         let index = self.index(node_id)?;
-        let node = &self.cluster.nodes[index];
-        let (address, host) = self.listen_address(node_id)?;
-        let failed = |source| Error::Listen { address: address.clone(), source };
-        let listener = bind(&address).await.map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        node.address.get_or_init(|| (host, port));
-        let stop = Arc::new(Notify::new());
-        let accepting = tokio::spawn(accept(listener, node_id, Arc::clone(&self.cluster), Arc::clone(&stop)));
-        self.nodes.lock()[index] = Some(RunningNode { stop, accepting });
+        let running = start_node(&self.cluster, node_id).await?;
+        self.nodes.lock()[index] = Some(running);
         Ok(())
-    }
-
-    /// Where a node listens, and the host clients are told.
-    fn listen_address(&self, node_id: i32) -> Result<(String, String)> {
-        let options = &self.cluster.options;
-        let invalid = |reason: &str| Error::InvalidOption { option: "listen", reason: reason.to_owned() };
-        let (host, port) = options.listen.rsplit_once(':').ok_or_else(|| invalid("must be host:port"))?;
-        let port: u16 = port.parse().map_err(|_| invalid("the port must be a number from 0 to 65535"))?;
-        let advertised = options.advertised_host.clone().unwrap_or_else(|| host.to_owned());
-        let known = self.cluster.node(node_id).and_then(|node| node.address.get());
-        let port = match (known, port) {
-            (Some((_, port)), _) => *port,
-            (None, 0) => 0,
-            (None, port) => u16::try_from(node_id)
-                .ok()
-                .and_then(|step| port.checked_add(step))
-                .ok_or_else(|| invalid("the ports of all nodes must be at most 65535"))?,
-        };
-        Ok((format!("{host}:{port}"), advertised))
     }
 }
 
@@ -334,50 +311,8 @@ impl Drop for BrokerHandle {
             task.abort();
         }
         for node in self.nodes.lock().iter().flatten() {
-            node.accepting.abort();
+            node.abort();
         }
-    }
-}
-
-async fn bind(address: &str) -> std::io::Result<TcpListener> {
-    let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
-    TcpListener::bind(&addresses[..]).await
-}
-
-/// Accepts connections until told to stop, then closes them all.
-async fn accept(listener: TcpListener, node_id: i32, cluster: Arc<Cluster>, stop: Arc<Notify>) {
-    let mut connections = JoinSet::new();
-    let places = Arc::new(Semaphore::new(cluster.options.limits.connections_max));
-    loop {
-        tokio::select! {
-            () = stop.notified() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                        tracing::warn!(%peer, "closing a connection: connections_max is reached");
-                        continue;
-                    };
-                    let cluster = Arc::clone(&cluster);
-                    connections.spawn(async move {
-                        serve(stream, peer, node_id, cluster).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
-                    tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    connections.shutdown().await;
-}
-
-async fn serve(stream: TcpStream, peer: SocketAddr, node_id: i32, cluster: Arc<Cluster>) {
-    if let Err(error) = connection::serve(stream, peer, node_id, cluster).await {
-        tracing::debug!(%peer, %error, "a connection ended");
     }
 }
 
@@ -386,9 +321,6 @@ async fn maintain(cluster: Arc<Cluster>) {
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
-        let cluster = Arc::clone(&cluster);
-        if let Err(error) = tokio::task::spawn_blocking(move || cluster.maintain()).await {
-            tracing::error!(%error, "maintenance failed");
-        }
+        cluster.run(Cluster::maintain).await;
     }
 }

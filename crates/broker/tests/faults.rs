@@ -19,7 +19,7 @@ fn metadata() -> MetadataRequest {
 }
 
 /// Number of bytes the broker sends until it closes the connection.
-async fn received_bytes(socket: &mut TcpStream) -> usize {
+async fn received_bytes(socket: &mut (impl tokio::io::AsyncRead + Unpin)) -> usize {
     let (mut buffer, mut total) = ([0; 4096], 0);
     while let Ok(count @ 1..) = socket.read(&mut buffer).await {
         total += count;

@@ -2,7 +2,7 @@
 
 use kanat_protocol::ErrorCode;
 
-use super::{Cluster, wall_clock_ms};
+use super::Cluster;
 use crate::journal::Entry;
 use crate::log::{CompactionError, CompactionLimits};
 use crate::topic::Partition;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 impl Cluster {
     /// Applies retention and compaction to all partitions, and keeps the journal short.
     pub(crate) fn maintain(&self) {
-        let now_ms = wall_clock_ms();
+        let now_ms = self.now_ms();
         for topic in self.topics() {
             let configs = topic.configs();
             for partition in topic.partitions().iter() {
@@ -41,7 +41,7 @@ impl Cluster {
         let (topic, partition) = self.partition(topic, partition).map_err(unknown)?;
         let storage = |error| self.storage_error(error);
         partition.log.lock().roll().map_err(storage)?;
-        self.compact(&partition, &topic.configs().log, wall_clock_ms(), true).map_err(|error| {
+        self.compact(&partition, &topic.configs().log, self.now_ms(), true).map_err(|error| {
             let code = ErrorCode::CorruptMessage;
             Error::Refused { code, reason: format!("topic {}: {error}", topic.name) }
         })

@@ -56,6 +56,7 @@ pub(crate) struct Coordinator {
     /// Zero of the milliseconds the state machines see.
     started: Instant,
     inner: Mutex<Inner>,
+    random: Mutex<fastrand::Rng>,
     /// A deadline may have moved.
     changed: Notify,
 }
@@ -98,8 +99,16 @@ fn send<T>(waiting: Option<oneshot::Sender<T>>, answer: T) {
 }
 
 impl Coordinator {
-    pub(crate) fn new(options: GroupOptions, groups_max: usize, journal: Arc<Journal>) -> Self {
-        Self { options, groups_max, journal, started: Instant::now(), inner: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(options: GroupOptions, groups_max: usize, journal: Arc<Journal>, random: fastrand::Rng) -> Self {
+        Self {
+            options,
+            groups_max,
+            journal,
+            started: Instant::now(),
+            inner: Mutex::default(),
+            random: Mutex::new(random),
+            changed: Notify::new(),
+        }
     }
 
     /// Takes a committed offset from the journal.
@@ -117,6 +126,7 @@ impl Coordinator {
                 Some(deadline_ms) => {
                     let deadline = self.started + Duration::from_millis(deadline_ms);
                     tokio::select! {
+                        biased;
                         () = changed => {}
                         () = sleep_until(deadline) => {}
                     }
@@ -136,6 +146,11 @@ impl Coordinator {
         }
         inner.deliver(answers);
         inner.groups.values().filter_map(|entry| entry.group.next_deadline_ms()).min()
+    }
+
+    /// Makes member ids unique, also across restarts of the broker.
+    fn member_token(&self) -> String {
+        format!("{:032x}", self.random.lock().u128(..))
     }
 
     fn now_ms(&self) -> u64 {
@@ -162,7 +177,7 @@ impl Coordinator {
             let ticket = inner.ticket();
             let (sender, receiver) = oneshot::channel();
             inner.joins.insert(ticket, sender);
-            let token = member_token();
+            let token = self.member_token();
             let entry = inner.groups.entry(group_id.to_owned()).or_default();
             let answers = entry.group.join(self.now_ms(), ticket, request, &self.options, &token);
             inner.deliver(answers);
@@ -385,9 +400,4 @@ fn offset_entry(group: &str, topic: &str, partition: i32, committed: &CommittedO
         leader_epoch: committed.leader_epoch,
         metadata: committed.metadata.clone(),
     }
-}
-
-/// Makes member ids unique, also across restarts of the broker.
-fn member_token() -> String {
-    format!("{:032x}", fastrand::u128(..))
 }

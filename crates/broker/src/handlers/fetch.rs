@@ -103,6 +103,7 @@ async fn read_when_enough(plan: &Plan, limits: &Limits, context: &Context) -> Ve
             return reads;
         }
         tokio::select! {
+            biased;
             // Out of time: the next round reads once more and returns.
             _ = timeout_at(limits.deadline, waiter.notified()) => {}
             () = context.client_gone() => {}

@@ -34,6 +34,7 @@ impl Handle for JoinGroupRequest {
         }
         let group_id = self.group_id.to_string();
         let joined = tokio::select! {
+            biased;
             joined = context.cluster.coordinator.join(&group_id, join_request(self, context)) => joined,
             // The member's session ends when it does not come back.
             () = context.client_gone() => Err((ErrorCode::NetworkException, String::new())),
@@ -87,6 +88,7 @@ impl Handle for SyncGroupRequest {
         let synced = match context.check_coordinator(&group_id) {
             Err(code) => Err(code),
             Ok(()) => tokio::select! {
+                biased;
                 synced = context.cluster.coordinator.sync(&group_id, sync_request(self)) => synced,
                 () = context.client_gone() => Err(ErrorCode::NetworkException),
             },

@@ -23,7 +23,7 @@ use kanat_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kanat_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kanat_protocol::messages::produce_response::PartitionProduceResponse;
 use kanat_protocol::messages::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -39,14 +39,28 @@ pub async fn start() -> BrokerHandle {
     Broker::start(BrokerOptions::default()).await.expect("broker starts")
 }
 
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 pub struct Client {
-    pub socket: TcpStream,
+    pub socket: Box<dyn Stream>,
     correlation_id: i32,
 }
 
 impl Client {
     pub async fn connect(address: &str) -> Client {
-        Client { socket: TcpStream::connect(address).await.expect("broker listens"), correlation_id: 0 }
+        Client::over(TcpStream::connect(address).await.expect("broker listens"))
+    }
+
+    /// A connection in memory.
+    pub fn dial(broker: &BrokerHandle, node: i32) -> Client {
+        let address = broker.addr(node).expect("node exists");
+        Client::over(broker.dial(&address).expect("node runs"))
+    }
+
+    fn over(socket: impl Stream + 'static) -> Client {
+        Client { socket: Box::new(socket), correlation_id: 0 }
     }
 
     /// Writes a request and returns its correlation id.
