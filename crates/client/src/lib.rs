@@ -31,6 +31,7 @@ mod options;
 mod partition;
 mod produce;
 mod producer;
+mod transport;
 mod types;
 mod versions;
 
@@ -47,4 +48,5 @@ pub use self::options::{BackoffOptions, ClientOptions};
 pub use self::partition::{OffsetAt, PartitionClient, Record, RecordAndOffset};
 pub use self::produce::Acks;
 pub use self::producer::{DeliveryFuture, ProduceRecord, Producer, ProducerOptions, RecordMetadata};
+pub use self::transport::{BoxFuture, BoxedStream, Connector, Stream};
 pub use self::types::{Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic};

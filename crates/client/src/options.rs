@@ -1,9 +1,11 @@
 //! Options of a [`Client`](crate::Client): every bound of the connections, the metadata and the retries, with its unit
 //! in its name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::transport::Connector;
 
 /// How long to wait between attempts: decorrelated jitter between `initial_ms` and `max_ms`.
 ///
@@ -26,7 +28,7 @@ impl Default for BackoffOptions {
 }
 
 /// Options of a [`Client`](crate::Client).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Addresses (`host:port`, IPv6 as `[::1]:port`) tried until one answers. More than one lets the client start while
     /// a broker is down, and find the cluster again when every broker it knew is gone.
@@ -52,6 +54,11 @@ pub struct ClientOptions {
     pub metadata_max_age_ms: u64,
     /// Waits between retries and reconnects.
     pub backoff: BackoffOptions,
+    /// Silence on a TCP connection after which the system probes the other side, in milliseconds; 0 never does. A
+    /// connection that stays silent twice as long ends.
+    pub tcp_keepalive_ms: u64,
+    /// Makes the byte streams instead of plain TCP.
+    pub connector: Option<Arc<dyn Connector>>,
 }
 
 impl Default for ClientOptions {
@@ -68,6 +75,8 @@ impl Default for ClientOptions {
             in_flight_requests_max: 64,
             metadata_max_age_ms: 300_000,
             backoff: BackoffOptions::default(),
+            tcp_keepalive_ms: 60_000,
+            connector: None,
         }
     }
 }
@@ -122,6 +131,18 @@ impl ClientOptions {
     /// Sets [`backoff`](Self::backoff).
     pub fn with_backoff(mut self, backoff: BackoffOptions) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Sets [`tcp_keepalive_ms`](Self::tcp_keepalive_ms).
+    pub fn with_tcp_keepalive_ms(mut self, tcp_keepalive_ms: u64) -> Self {
+        self.tcp_keepalive_ms = tcp_keepalive_ms;
+        self
+    }
+
+    /// Sets [`connector`](Self::connector): every connection is dialled through it.
+    pub fn with_connector(mut self, connector: Arc<dyn Connector>) -> Self {
+        self.connector = Some(connector);
         self
     }
 

@@ -21,13 +21,13 @@ use kanat_protocol::version::{ApiVersions, VersionRange};
 use kanat_protocol::{ErrorCode, frame};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use self::in_flight::InFlight;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
+use crate::transport::{Established, establish};
 use crate::versions;
 
 /// Parts shared by the handle and the two tasks.
@@ -73,14 +73,20 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Looks the name up, connects and negotiates versions within `connect_timeout_ms`.
+    /// Dials the address (TCP or the connector of the options) and negotiates versions within `connect_timeout_ms`.
     pub(crate) async fn open(address: &Arc<str>, options: &ClientOptions) -> Result<Connection> {
         let failed = |reason: String| Error::Connect { address: Arc::clone(address), reason };
         let opening = async {
-            let socket = TcpStream::connect(&**address).await.map_err(|error| failed(error.to_string()))?;
-            socket.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
-            let (reading, writing) = socket.into_split();
-            Connection::negotiate(address, reading, writing, options).await
+            match establish(address, options).await? {
+                Established::Tcp(socket) => {
+                    let (reading, writing) = socket.into_split();
+                    Connection::negotiate(address, reading, writing, options).await
+                }
+                Established::Boxed(stream) => {
+                    let (reading, writing) = tokio::io::split(stream);
+                    Connection::negotiate(address, reading, writing, options).await
+                }
+            }
         };
         match tokio::time::timeout(options.connect_timeout(), opening).await {
             Ok(opened) => opened,

@@ -1,0 +1,57 @@
+//! From an address to a byte stream: dialling, TLS, proxies.
+//!
+//! Without a [`Connector`] the client dials TCP itself. With one, the connector makes the stream and everything above
+//! (TLS, SASL, requests) runs over it unchanged.
+
+mod tcp;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::error::{Error, Result};
+use crate::options::ClientOptions;
+
+/// A boxed future, as [`Connector::connect`] returns.
+pub type BoxFuture<'a, T> = futures_core::future::BoxFuture<'a, T>;
+
+/// A two-way byte stream; implemented for everything that can be one.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A two-way byte stream of any type.
+pub type BoxedStream = Box<dyn Stream>;
+
+/// Makes the byte stream to an address: a proxy, a tunnel, an in-process broker. Given to a client with
+/// [`ClientOptions::with_connector`].
+///
+/// The client adds TLS and SASL on top as its options say, and bounds the call by `connect_timeout_ms`: the future may
+/// be dropped at any point.
+pub trait Connector: fmt::Debug + Send + Sync {
+    /// Connects to `address`: `host:port` as bootstrap lists and brokers name it, IPv6 as `[::1]:port`.
+    ///
+    /// # Errors
+    /// Any; the text becomes the reason of [`Error::Connect`](crate::Error::Connect).
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>>;
+}
+
+/// A stream on which requests can start.
+pub(crate) enum Established {
+    /// Plain TCP, which splits without a lock.
+    Tcp(TcpStream),
+    /// Anything else.
+    Boxed(BoxedStream),
+}
+
+/// Dials an address the way the options say. The caller bounds the time.
+pub(crate) async fn establish(address: &Arc<str>, options: &ClientOptions) -> Result<Established> {
+    let failed = |error: io::Error| Error::Connect { address: Arc::clone(address), reason: error.to_string() };
+    match &options.connector {
+        Some(connector) => connector.connect(address.to_string()).await.map(Established::Boxed).map_err(failed),
+        None => tcp::dial(address, options.tcp_keepalive_ms).await.map(Established::Tcp).map_err(failed),
+    }
+}
