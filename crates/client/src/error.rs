@@ -279,6 +279,17 @@ pub enum Error {
     #[error("no partition is assigned")]
     NothingAssigned,
 
+    /// An aggregator of a [`BatchProducer`](crate::BatchProducer), or the client behind it, failed in its own way.
+    #[error("aggregator of the batch producer: {source}")]
+    Aggregator {
+        /// What it said.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// An input does not even fit into an empty aggregator of a [`BatchProducer`](crate::BatchProducer).
+    #[error("input is larger than the batch producer's aggregator takes")]
+    InputTooLarge,
+
     /// Retries went on until their deadline.
     #[error("gave up after {elapsed_ms} ms of retries: {last}")]
     RetryTimeout {
@@ -297,6 +308,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of an [`Aggregator`](crate::Aggregator) that failed in its own way.
+    pub fn aggregator(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Aggregator { source: Arc::from(source.into()) }
+    }
+
     /// Whether doing the same again may succeed without anybody changing anything: lost connections, leader moves, a
     /// coordinator that loads. Says nothing about whether the first attempt was applied.
     pub fn is_retriable(&self) -> bool {
@@ -325,6 +341,8 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Error::Server { code, .. } | Error::SequenceBroken { code, .. } => Some(*code),
+            Error::OffsetOutOfRange { .. } => Some(ErrorCode::OffsetOutOfRange),
+            Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => Some(ErrorCode::UnknownTopicOrPartition),
             Error::RetryTimeout { last, .. } => last.code(),
             Error::DeliveryTimeout { last: Some(last), .. } => last.code(),
             _ => None,

@@ -17,6 +17,7 @@
 
 mod admin;
 mod backoff;
+mod batch_producer;
 mod bootstrap;
 mod broker;
 mod client;
@@ -31,6 +32,7 @@ mod options;
 mod partition;
 mod produce;
 mod producer;
+mod stream_consumer;
 mod transport;
 mod types;
 mod versions;
@@ -39,14 +41,19 @@ pub use kanat_protocol::batch::RecordBatch;
 pub use kanat_protocol::compression::{Codec, Compression};
 
 pub use self::admin::{Admin, ConfigEntry, NewTopic, Outcomes};
+pub use self::batch_producer::{
+    Aggregator, BatchProducer, BatchProducerOptions, ProducerClient, RecordAggregator, RecordOffsets,
+    StatusDeaggregator, TryPush,
+};
 pub use self::client::Client;
 pub use self::consumer::{Consumer, ConsumerOptions, Fetched};
 pub use self::error::{Error, FailedAddresses, Result};
 pub use self::group::{Group, GroupDescription, GroupMember};
 pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use self::options::{BackoffOptions, ClientOptions};
-pub use self::partition::{OffsetAt, PartitionClient, Record, RecordAndOffset};
+pub use self::partition::{OffsetAt, PartitionClient, Produced, Record, RecordAndOffset};
 pub use self::produce::Acks;
 pub use self::producer::{DeliveryFuture, ProduceRecord, Producer, ProducerOptions, RecordMetadata};
+pub use self::stream_consumer::{StartOffset, StreamConsumer};
 pub use self::transport::{BoxFuture, BoxedStream, Connector, Stream};
 pub use self::types::{Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic};

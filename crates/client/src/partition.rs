@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kanat_protocol::ErrorCode;
-use kanat_protocol::batch::{BatchBuilder, BatchOptions, Records};
-use kanat_protocol::compression::{Compression, Compressor, Decompressor};
+use kanat_protocol::batch::{BatchBuilder, BatchOptions, RecordBatch, Records};
+use kanat_protocol::compression::{Codec, Compression, Compressor, Decompressor};
 use kanat_protocol::messages::ApiKey;
+use kanat_protocol::{ErrorCode, frame};
 
 use crate::broker::ConnectionClass;
 use crate::cluster::{Cluster, Leader};
-use crate::consumer::{Fetched, SingleFetch};
+use crate::consumer::{ConsumerOptions, Fetched, SingleFetch};
 use crate::error::{Error, Result};
 use crate::list_offsets::list_offsets;
 use crate::produce::advance_sequence;
 use crate::produce::{Acks, INLINE_BYTES_MAX, Identity, init_identity, may_repeat, produce_request, read_answers};
+use crate::stream_consumer::{StartOffset, StreamConsumer};
 use crate::types::{Isolation, OffsetSpec, TopicPartition, UnknownTopic};
 
 /// The offset to ask for in [`PartitionClient::get_offset`].
@@ -35,6 +36,25 @@ pub struct Record {
     pub headers: Vec<(Bytes, Option<Bytes>)>,
     /// Milliseconds since the epoch.
     pub timestamp: i64,
+}
+
+impl Record {
+    /// Bytes of key, value and headers: roughly what the record takes in a batch that is not compressed.
+    pub fn approximate_bytes(&self) -> usize {
+        let header = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self.headers.iter().map(header).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
+    }
+}
+
+/// What [`PartitionClient::produce`] wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Produced {
+    /// Offset of each record, in the order given.
+    pub offsets: Vec<i64>,
+    /// Size of the request that was acknowledged as it went over the wire, in bytes: what a quota counts. 0 when there
+    /// was nothing to send.
+    pub request_bytes: usize,
 }
 
 /// A record with its place in the log.
@@ -93,7 +113,7 @@ impl PartitionClient {
         self.partition.partition
     }
 
-    /// Writes records as one batch and returns their offsets, acknowledged by every copy in sync.
+    /// Writes records as one batch, acknowledged by every copy in sync. No records are no request.
     ///
     /// Retried within `retry_timeout_ms` under an idempotent producer id, so nothing is doubled. On a broker without
     /// idempotent producers a failure with unknown outcome is returned, not retried.
@@ -101,9 +121,9 @@ impl PartitionClient {
     /// # Errors
     /// The broker's refusal (for example `MESSAGE_TOO_LARGE`);
     /// [`Error::is_outcome_unknown`] tells whether the batch may have been written.
-    pub async fn produce(&self, records: Vec<Record>, compression: Compression) -> Result<Vec<i64>> {
+    pub async fn produce(&self, records: Vec<Record>, compression: Compression) -> Result<Produced> {
         if records.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Produced::default());
         }
         let mut sequence = self.sequence.lock().await;
         // Taken out: a future dropped half-way leaves no sequence behind, and the next call starts a new one.
@@ -114,7 +134,7 @@ impl PartitionClient {
         let count = records.len();
         let base_sequence = if identity.is_some() { base_sequence } else { -1 };
         let batch = self.encode(records, compression, identity, base_sequence).await?;
-        let base_offset = self.send(batch, identity).await?;
+        let (base_offset, request_bytes) = self.send(batch, identity).await?;
         if base_offset < 0 {
             return Err(Error::SequenceBroken {
                 topic: Arc::clone(&self.partition.topic),
@@ -126,7 +146,7 @@ impl PartitionClient {
             sequence.known = Some((identity, advance_sequence(base_sequence, count)));
         }
         let end = base_offset + i64::try_from(count).unwrap_or(i64::MAX);
-        Ok((base_offset..end).collect())
+        Ok(Produced { offsets: (base_offset..end).collect(), request_bytes })
     }
 
     async fn identity(&self) -> Result<Identity> {
@@ -143,9 +163,7 @@ impl PartitionClient {
         identity: Identity,
         base_sequence: i32,
     ) -> Result<Bytes> {
-        let size =
-            |record: &Record| record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
-        let bytes: usize = records.iter().map(size).sum();
+        let bytes: usize = records.iter().map(Record::approximate_bytes).sum();
         let encode = move || encode_batch(&records, compression, identity, base_sequence);
         let encoded = if bytes <= INLINE_BYTES_MAX {
             encode()
@@ -159,9 +177,10 @@ impl PartitionClient {
         })
     }
 
-    /// Sends one batch until it is acknowledged; returns its base offset.
-    async fn send(&self, batch: Bytes, identity: Identity) -> Result<i64> {
+    /// Sends one batch until it is acknowledged; returns its base offset and the bytes of the request.
+    async fn send(&self, batch: Bytes, identity: Identity) -> Result<(i64, usize)> {
         let (partition, timeout) = (&self.partition, self.cluster.options().request_timeout());
+        let client_id = &*self.cluster.options().client_id;
         let timeout_ms = i32::try_from(self.cluster.options().request_timeout_ms).unwrap_or(i32::MAX);
         // What must not be repeated comes out as an inner error, which the retry loop around passes on.
         let attempt = |leader: Leader| {
@@ -169,10 +188,15 @@ impl PartitionClient {
             let attempted = async move {
                 let connection = leader.broker.connection(ConnectionClass::Produce).await?;
                 let request = produce_request(Acks::All, timeout_ms, std::iter::once((partition, batch)));
-                let response = connection.request(ApiKey::Produce, &request, timeout).await?;
+                let version = connection.version(ApiKey::Produce)?;
+                let request_bytes = frame::request_bytes(version, client_id, &request).map_err(|error| {
+                    let address = Arc::clone(connection.address());
+                    Error::Encode { address, api: ApiKey::Produce, reason: error.to_string() }
+                })?;
+                let response = connection.request_version(ApiKey::Produce, version, &request, timeout).await?;
                 let answer = read_answers(&connection, response).into_values().next();
                 let missing = || connection.malformed(ApiKey::Produce, format!("no answer for {partition}"));
-                answer.ok_or_else(missing)?
+                Ok((answer.ok_or_else(missing)??.base_offset, request_bytes))
             };
             async move {
                 match attempted.await {
@@ -181,8 +205,7 @@ impl PartitionClient {
                 }
             }
         };
-        let ack = self.cluster.with_leader(&partition.topic, partition.partition, self.unknown, attempt).await??;
-        Ok(ack.base_offset)
+        self.cluster.with_leader(&partition.topic, partition.partition, self.unknown, attempt).await?
     }
 
     /// Fetches records from `offset` on: at least `bytes.start` bytes unless `max_wait_ms` pass first, at most about
@@ -201,11 +224,17 @@ impl PartitionClient {
     ) -> Result<(Vec<RecordAndOffset>, i64)> {
         let fetched = self.fetch(offset, bytes, max_wait_ms).await?;
         let high_watermark = fetched.high_watermark;
-        let bytes_max = self.cluster.options().decompressed_bytes_max;
-        let decode = move || decode_records(&fetched, bytes_max);
-        // The wire bytes say nothing of how large the records are once decompressed.
-        let records = tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Closed { what: "runtime" })??;
+        let records = decode(fetched, self.cluster.options().decompressed_bytes_max).await?;
         Ok((records, high_watermark))
+    }
+
+    /// The records of this partition from `start` on, as a stream that fetches ahead. Its isolation level is that of
+    /// the options, not that of this client.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn stream(&self, start: StartOffset, options: ConsumerOptions) -> Result<StreamConsumer> {
+        StreamConsumer::new(Arc::clone(&self.cluster), self.partition.clone(), start, options)
     }
 
     /// As [`fetch_records`](Self::fetch_records), with the batches still compressed and the offset to go on from.
@@ -271,6 +300,18 @@ fn encode_batch(
         builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers)?;
     }
     builder.seal(compression, &mut Compressor::new())
+}
+
+/// The records of one delivery at and above its first offset, with at most `bytes_max` bytes per batch. Little work is
+/// done at once, more on a blocking thread.
+pub(crate) async fn decode(fetched: Fetched, bytes_max: usize) -> Result<Vec<RecordAndOffset>> {
+    // The wire bytes of a compressed batch say nothing of how large its records are.
+    let plain = |batch: &RecordBatch| matches!(batch.header().attributes.codec(), Ok(Codec::None));
+    if fetched.bytes() <= INLINE_BYTES_MAX && fetched.batches.iter().all(plain) {
+        return decode_records(&fetched, bytes_max);
+    }
+    let decode = move || decode_records(&fetched, bytes_max);
+    tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Closed { what: "runtime" })?
 }
 
 fn decode_records(fetched: &Fetched, bytes_max: usize) -> Result<Vec<RecordAndOffset>> {

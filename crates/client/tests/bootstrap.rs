@@ -93,7 +93,7 @@ async fn a_client_finds_the_cluster_again_when_every_broker_it_knew_is_gone() {
     writer.produce(vec![record("one")], Compression::NONE).await.unwrap();
     broker.start_node(1).await.unwrap();
     broker.stop_node(0).await.unwrap();
-    let offsets = within("produce", writer.produce(vec![record("two")], Compression::NONE)).await.unwrap();
+    let offsets = within("produce", writer.produce(vec![record("two")], Compression::NONE)).await.unwrap().offsets;
     assert_eq!(offsets, [1]);
 }
 

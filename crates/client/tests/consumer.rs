@@ -72,8 +72,9 @@ async fn every_codec_in_one_partition() {
     let mut expected = Vec::new();
     for codec in Codec::ALL {
         let records: Vec<_> = (0..100).map(|index| common::record(format!("{codec} {index}"))).collect();
-        let offsets = writer.produce(records.clone(), Compression::new(codec, None).unwrap()).await.unwrap();
-        expected.extend(offsets.into_iter().zip(records.into_iter().map(|record| record.value.unwrap().to_vec())));
+        let written = writer.produce(records.clone(), Compression::new(codec, None).unwrap()).await.unwrap();
+        expected
+            .extend(written.offsets.into_iter().zip(records.into_iter().map(|record| record.value.unwrap().to_vec())));
     }
     let ends = ends(&client, "t", 1, Isolation::ReadCommitted).await;
     let mut consumer = client.consumer(ConsumerOptions::default()).unwrap();

@@ -6,7 +6,7 @@ mod common;
 use bytes::Bytes;
 use common::{broker, client, record, within};
 use kanat_broker::{FaultAction, FaultRule};
-use kanat_client::{Codec, Compression, Error, OffsetAt, Record, TopicPartition, UnknownTopic};
+use kanat_client::{Codec, Compression, Error, OffsetAt, Produced, Record, TopicPartition, UnknownTopic};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
 
@@ -39,7 +39,7 @@ async fn every_codec_brings_back_exactly_what_was_written() {
     let mut written = Vec::new();
     for compression in every_codec() {
         let records: Vec<Record> = (0..500).map(odd_record).collect();
-        let offsets = within("produce", partition.produce(records.clone(), compression)).await.unwrap();
+        let offsets = within("produce", partition.produce(records.clone(), compression)).await.unwrap().offsets;
         written.extend(offsets.into_iter().zip(records));
     }
     let (mut offset, mut read) = (0, Vec::new());
@@ -117,7 +117,7 @@ async fn a_lost_answer_does_not_double_a_batch() {
     for action in [FaultAction::DropAfter, FaultAction::DropBefore, FaultAction::Truncate { bytes: 3 }] {
         let rule = broker.faults().add(FaultRule::new(action).on(ApiKey::Produce).times(2));
         let records = vec![record("a"), record("b")];
-        offsets.extend(within("produce", partition.produce(records, Compression::NONE)).await.unwrap());
+        offsets.extend(within("produce", partition.produce(records, Compression::NONE)).await.unwrap().offsets);
         assert_eq!(broker.faults().hits(rule), 2, "{action:?} struck");
     }
     assert_eq!(offsets, [0, 1, 2, 3, 4, 5]);
@@ -138,7 +138,7 @@ async fn a_dropped_produce_does_not_break_the_next_one() {
         partition.produce(vec![record("x")], Compression::NONE),
     );
     assert!(abandoned.await.is_err());
-    let offsets = within("produce", partition.produce(vec![record("last")], Compression::NONE)).await.unwrap();
+    let offsets = within("produce", partition.produce(vec![record("last")], Compression::NONE)).await.unwrap().offsets;
     assert_eq!(offsets, [2], "the abandoned record was on the wire already and was written once");
 }
 
@@ -152,7 +152,7 @@ async fn a_refused_batch_is_an_error_with_its_code_and_not_repeated() {
     assert_eq!(error.code(), Some(ErrorCode::MessageTooLarge), "{error}");
     assert!(!error.is_outcome_unknown());
     assert!(error.to_string().contains("t-0"), "{error}");
-    assert_eq!(partition.produce(vec![record("small")], Compression::NONE).await.unwrap(), [0]);
+    assert_eq!(partition.produce(vec![record("small")], Compression::NONE).await.unwrap().offsets, [0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +161,7 @@ async fn an_empty_produce_and_an_empty_partition_are_fine() {
     broker.create_topic("t", 1, &[]).await.unwrap();
     let client = client(&broker).await;
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
-    assert_eq!(partition.produce(Vec::new(), Compression::NONE).await.unwrap(), Vec::<i64>::new());
+    assert_eq!(partition.produce(Vec::new(), Compression::NONE).await.unwrap(), Produced::default());
     assert_eq!(partition.fetch_records(0, 1..1_000, 10).await.unwrap(), (Vec::new(), 0));
 }
 

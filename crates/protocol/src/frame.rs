@@ -41,9 +41,8 @@ pub fn encode_request<R: Request>(version: i16, correlation_id: i32, client_id: 
     let failed = |reason: String| Error::Encode { context: context::<R>(version), reason };
     let client_id_len = i16::try_from(client_id.len()).map_err(|_| failed("client id is too long".to_owned()))?;
     let flexible = R::header_version(version) >= 2;
-    let body_len = request.compute_size(version).map_err(|error| failed(error.to_string()))?;
-    let header_len = 2 + 2 + 4 + 2 + client_id.len() + usize::from(flexible);
-    let mut frame = start_frame(header_len + body_len).map_err(failed)?;
+    let len = request_len(version, client_id, request)?;
+    let mut frame = start_frame(len).map_err(failed)?;
     frame.put_i16(R::KEY);
     frame.put_i16(version);
     frame.put_i32(correlation_id);
@@ -53,7 +52,23 @@ pub fn encode_request<R: Request>(version: i16, correlation_id: i32, client_id: 
         frame.put_u8(0);
     }
     request.encode(&mut frame, version).map_err(|error| failed(error.to_string()))?;
-    finish_frame(frame, header_len + body_len).map_err(failed)
+    finish_frame(frame, len).map_err(failed)
+}
+
+/// Bytes of the frame that [`encode_request`] makes, length included.
+///
+/// # Errors
+/// [`Error::Encode`] if a field is set that the version cannot carry.
+pub fn request_bytes<R: Request>(version: i16, client_id: &str, request: &R) -> Result<usize> {
+    Ok(LENGTH_BYTES + request_len(version, client_id, request)?)
+}
+
+/// Bytes behind the length of a request's frame.
+fn request_len<R: Request>(version: i16, client_id: &str, request: &R) -> Result<usize> {
+    let failed = |reason: String| Error::Encode { context: context::<R>(version), reason };
+    let body_len = request.compute_size(version).map_err(|error| failed(error.to_string()))?;
+    let flexible = R::header_version(version) >= 2;
+    Ok(2 + 2 + 4 + 2 + client_id.len() + usize::from(flexible) + body_len)
 }
 
 /// Reads the header of a request from a frame without its length.
