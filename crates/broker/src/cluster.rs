@@ -31,6 +31,7 @@ use crate::options::BrokerOptions;
 use crate::storage::{Restored, Storage};
 use crate::topic::{NO_LEADER, Partition, Topic, TopicConfigs, check_name};
 use crate::topic_config::{self, LogConfig};
+use crate::transaction::{TransactionCoordinator, TransactionOptions};
 use crate::{Error, Result};
 
 /// Producer ids are written down in blocks of this many; a restart skips the rest of a block.
@@ -85,6 +86,13 @@ struct ProducerIds {
     reserved_to: i64,
 }
 
+/// What a coordinator is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum CoordinatorKind {
+    Group,
+    Transaction,
+}
+
 /// The cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -92,13 +100,18 @@ pub(crate) struct Cluster {
     pub(crate) id: String,
     pub(crate) nodes: Vec<Node>,
     pub(crate) coordinator: Coordinator,
+    pub(crate) transactions: TransactionCoordinator,
     pub(crate) faults: FaultPlan,
     topics: RwLock<Topics>,
     changes: Mutex<()>,
     producer_ids: Mutex<ProducerIds>,
     next_leader: AtomicI32,
+    /// Coordinators that were moved by hand.
+    coordinator_moves: Mutex<HashMap<(CoordinatorKind, String), i32>>,
     random: Mutex<fastrand::Rng>,
     clock: Clock,
+    /// Held by work that touches the disk.
+    at_work: Arc<tokio::sync::RwLock<()>>,
     journal: Arc<Journal>,
     storage: Storage,
 }
@@ -123,6 +136,15 @@ impl Cluster {
         for ((group, topic, partition), committed) in restored.offsets {
             coordinator.restore(&group, &topic, partition, committed);
         }
+        for ((group, producer_id, topic, partition), committed) in restored.pending {
+            coordinator.restore_pending(&group, producer_id, (&topic, partition), committed);
+        }
+        let transaction_options = TransactionOptions {
+            timeout_ms_max: options.transaction_timeout_ms_max,
+            bumps: options.transaction_version >= 2,
+            marker_delay_ms: options.transaction_marker_delay_ms,
+            ids_max: options.limits.transactional_ids_max,
+        };
         let id = restored.cluster_id.clone().unwrap_or_else(|| format!("kanat-{:016x}", random.u64(..)));
         let mut node = |id| Node {
             id,
@@ -135,6 +157,7 @@ impl Cluster {
             id,
             nodes: (0..options.nodes).map(&mut node).collect(),
             coordinator,
+            transactions: TransactionCoordinator::new(transaction_options, restored.transactions),
             faults: FaultPlan::new(0),
             topics: RwLock::default(),
             changes: Mutex::new(()),
@@ -143,8 +166,10 @@ impl Cluster {
                 reserved_to: restored.next_producer_id,
             }),
             next_leader: AtomicI32::new(0),
+            coordinator_moves: Mutex::default(),
             clock: Clock::start(options.clock_start_ms),
             random: Mutex::new(random),
+            at_work: Arc::default(),
             journal,
             storage,
             options,
@@ -192,10 +217,22 @@ impl Cluster {
             return work(self);
         }
         let cluster = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || work(&cluster)).await {
+        let at_work = Arc::clone(&self.at_work).read_owned().await;
+        let work = move || {
+            let result = work(&cluster);
+            drop(cluster);
+            drop(at_work);
+            result
+        };
+        match tokio::task::spawn_blocking(work).await {
             Ok(result) => result,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// Comes back when nothing that [`Cluster::run`] began still runs, even if nobody waits for it any more.
+    pub(crate) async fn idle(&self) {
+        drop(self.at_work.write().await);
     }
 
     // Nodes
@@ -215,8 +252,30 @@ impl Cluster {
 
     /// Node that coordinates `group`.
     pub(crate) fn coordinator_of(&self, group: &str) -> Option<&Node> {
+        self.coordinator_for(CoordinatorKind::Group, group)
+    }
+
+    /// Node that coordinates the transactions of `id`.
+    pub(crate) fn transaction_coordinator_of(&self, id: &str) -> Option<&Node> {
+        self.coordinator_for(CoordinatorKind::Transaction, id)
+    }
+
+    /// Makes `node` coordinate a group or transactional id, until it stops.
+    pub(crate) fn move_coordinator(&self, kind: CoordinatorKind, key: &str, node: i32) -> Result<()> {
+        if !self.node(node).is_some_and(Node::is_running) {
+            return Err(Error::UnknownNode { node, last: self.options.nodes - 1 });
+        }
+        self.coordinator_moves.lock().insert((kind, key.to_owned()), node);
+        Ok(())
+    }
+
+    fn coordinator_for(&self, kind: CoordinatorKind, key: &str) -> Option<&Node> {
+        let moved = self.coordinator_moves.lock().get(&(kind, key.to_owned())).copied();
+        if let Some(node) = moved.and_then(|id| self.node(id)).filter(|node| node.is_running()) {
+            return Some(node);
+        }
         let mut hasher = DefaultHasher::new();
-        group.hash(&mut hasher);
+        key.hash(&mut hasher);
         let count = self.nodes.len() as u64;
         let first = usize::try_from(hasher.finish() % count).ok()?;
         let (before, after) = self.nodes.split_at(first);
@@ -522,6 +581,11 @@ impl Cluster {
         let entry = Entry::LogStart { topic: topic.id, partition: partition.index, offset: log_start_offset };
         self.journal.append(&[entry]).map_err(|error| Refusal::storage(&error))?;
         Ok(log_start_offset)
+    }
+
+    /// Writes entries down.
+    pub(crate) fn journal_entries(&self, entries: &[Entry]) -> Result<(), Refusal> {
+        self.journal.append(entries).map_err(|error| Refusal::storage(&error))
     }
 
     /// A producer id nobody had before.

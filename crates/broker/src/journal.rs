@@ -15,6 +15,7 @@ use crc_fast::CrcAlgorithm;
 use kanat_protocol::messages::Uuid;
 use parking_lot::Mutex;
 
+use crate::transaction::{Identity, State, Transaction};
 use crate::{Error, Result};
 
 const MAGIC: &[u8] = b"kanat-journal-1\n";
@@ -66,6 +67,26 @@ pub(crate) enum Entry {
     },
     GroupDeleted {
         group: String,
+    },
+    /// A transactional id as it is now.
+    Transaction {
+        id: String,
+        transaction: Transaction,
+    },
+    /// An offset of an open transaction.
+    PendingOffset {
+        group: String,
+        producer_id: i64,
+        topic: String,
+        partition: i32,
+        offset: i64,
+        leader_epoch: i32,
+        metadata: String,
+    },
+    /// The transaction ended; what it committed was written before.
+    PendingEnded {
+        group: String,
+        producer_id: i64,
     },
 }
 
@@ -228,6 +249,12 @@ impl Writer {
             }
             Entry::OffsetDeleted { group, topic, partition } => self.tag(8).text(group)?.text(topic)?.int(*partition),
             Entry::GroupDeleted { group } => self.tag(9).text(group)?,
+            Entry::Transaction { id, transaction } => self.tag(10).text(id)?.transaction(transaction)?,
+            Entry::PendingOffset { group, producer_id, topic, partition, offset, leader_epoch, metadata } => {
+                self.tag(11).text(group)?.long(*producer_id).text(topic)?.int(*partition);
+                self.long(*offset).int(*leader_epoch).text(metadata)?
+            }
+            Entry::PendingEnded { group, producer_id } => self.tag(12).text(group)?.long(*producer_id),
         };
         Ok(())
     }
@@ -259,6 +286,22 @@ impl Writer {
 
     fn text(&mut self, text: &str) -> io::Result<&mut Self> {
         self.count(text.len())?.0.extend_from_slice(text.as_bytes());
+        Ok(self)
+    }
+
+    fn transaction(&mut self, transaction: &Transaction) -> io::Result<&mut Self> {
+        let state = State::ALL.iter().position(|state| *state == transaction.state).unwrap_or_default();
+        self.long(transaction.identity.producer_id).int(i32::from(transaction.identity.epoch));
+        self.int(i32::from(transaction.last_epoch)).long(transaction.previous_id);
+        self.long(transaction.next_id.unwrap_or(-1)).long(i64::try_from(transaction.timeout_ms).unwrap_or(i64::MAX));
+        self.count(state)?.count(transaction.partitions.len())?;
+        for (topic, partition) in &transaction.partitions {
+            self.text(topic)?.int(*partition);
+        }
+        self.count(transaction.groups.len())?;
+        for group in &transaction.groups {
+            self.text(group)?;
+        }
         Ok(self)
     }
 
@@ -295,6 +338,17 @@ fn decode(payload: &[u8]) -> Option<Entry> {
         },
         8 => Entry::OffsetDeleted { group: reader.text()?, topic: reader.text()?, partition: reader.int()? },
         9 => Entry::GroupDeleted { group: reader.text()? },
+        10 => Entry::Transaction { id: reader.text()?, transaction: reader.transaction()? },
+        11 => Entry::PendingOffset {
+            group: reader.text()?,
+            producer_id: reader.long()?,
+            topic: reader.text()?,
+            partition: reader.int()?,
+            offset: reader.long()?,
+            leader_epoch: reader.int()?,
+            metadata: reader.text()?,
+        },
+        12 => Entry::PendingEnded { group: reader.text()?, producer_id: reader.long()? },
         _ => return None,
     };
     reader.0.is_empty().then_some(entry)
@@ -331,6 +385,24 @@ impl Reader<'_> {
     fn many<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.int()?;
         (0..count).map(|_| item(self)).collect()
+    }
+
+    fn epoch(&mut self) -> Option<i16> {
+        i16::try_from(self.int()?).ok()
+    }
+
+    fn transaction(&mut self) -> Option<Transaction> {
+        Some(Transaction {
+            identity: Identity { producer_id: self.long()?, epoch: self.epoch()? },
+            last_epoch: self.epoch()?,
+            previous_id: self.long()?,
+            next_id: Some(self.long()?).filter(|id| *id >= 0),
+            timeout_ms: u64::try_from(self.long()?).ok()?,
+            state: *State::ALL.get(usize::try_from(self.int()?).ok()?)?,
+            partitions: self.many(|reader| Some((reader.text()?, reader.int()?)))?.into_iter().collect(),
+            groups: self.many(Self::text)?.into_iter().collect(),
+            begun_ms: 0,
+        })
     }
 
     fn partition(&mut self) -> Option<PartitionEntry> {

@@ -9,9 +9,8 @@
 //! as they came; a fetch hands out slices of what is stored. Consumer groups and partition logs are state machines
 //! without sockets and clocks.
 //!
-//! What it leaves out: transactions (batches and markers appended through the handle are served right, but
-//! `InitProducerId` refuses a transactional id), security, quotas, replication (every node sees the same records, so
-//! the high watermark is the log end), expiry of committed offsets.
+//! What it leaves out: replication (every node sees the same records, so the high watermark is the log end), expiry of
+//! committed offsets and of transactional ids.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -34,10 +33,12 @@ mod journal;
 mod listener;
 mod log;
 mod options;
+mod pattern;
 mod server;
 mod storage;
 mod topic;
 mod topic_config;
+mod transaction;
 
 pub use error::{Error, Result};
 pub use faults::{FaultAction, FaultId, FaultPlan, FaultRule};

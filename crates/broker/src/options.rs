@@ -7,6 +7,10 @@ use crate::{Error, Result};
 
 /// Most nodes one broker process plays.
 pub const NODES_MAX: i32 = 9;
+/// Highest `transaction.version` the broker knows.
+pub(crate) const TRANSACTION_VERSION_MAX: i16 = 2;
+/// Highest `group.version` the broker knows.
+pub(crate) const GROUP_VERSION_MAX: i16 = 1;
 
 /// What [`Broker::start`](crate::Broker::start) needs to know. [`Default`] is one node in memory on a free port of
 /// 127.0.0.1 that creates topics on first use.
@@ -36,6 +40,15 @@ pub struct BrokerOptions {
     pub group_session_timeout_ms_min: u64,
     /// Longest session timeout a group member may ask for, ms.
     pub group_session_timeout_ms_max: u64,
+    /// Level of the feature `transaction.version`: 2 lets clients use the second transaction protocol (KIP-890), 0 and 1
+    /// keep them to the first.
+    pub transaction_version: i16,
+    /// Longest transaction timeout a producer may ask for, ms.
+    pub transaction_timeout_ms_max: u64,
+    /// Time between the end of a transaction and its markers, ms. With 0 they are written before EndTxn is answered.
+    pub transaction_marker_delay_ms: u64,
+    /// Level of the feature `group.version`: 1 lets clients use the consumer group protocol of KIP-848, 0 does not.
+    pub group_version: i16,
     /// Pause between two runs of retention and compaction, ms.
     pub maintenance_interval_ms: u64,
     /// Seed of everything random (ids of topics, members and fetch sessions); `None` takes one that never comes again.
@@ -61,6 +74,10 @@ impl Default for BrokerOptions {
             group_initial_rebalance_delay_ms: 0,
             group_session_timeout_ms_min: 100,
             group_session_timeout_ms_max: 1_800_000,
+            transaction_version: TRANSACTION_VERSION_MAX,
+            transaction_timeout_ms_max: 900_000,
+            transaction_marker_delay_ms: 0,
+            group_version: GROUP_VERSION_MAX,
             maintenance_interval_ms: 5_000,
             seed: None,
             clock_start_ms: None,
@@ -93,6 +110,8 @@ pub struct Limits {
     pub groups_max: usize,
     /// Members of one consumer group.
     pub group_members_max: usize,
+    /// Transactional ids.
+    pub transactional_ids_max: usize,
     /// Metadata string of one committed offset, bytes.
     pub offset_metadata_bytes_max: usize,
     /// Idempotent producers remembered per partition; the longest silent one makes room.
@@ -116,6 +135,7 @@ impl Default for Limits {
             partitions_max: 100_000,
             groups_max: 10_000,
             group_members_max: 1_000,
+            transactional_ids_max: 10_000,
             offset_metadata_bytes_max: 4_096,
             producers_per_partition_max: 10_000,
             decompressed_bytes_max: 128 * 1024 * 1024,
@@ -203,6 +223,27 @@ impl BrokerOptions {
         self
     }
 
+    /// Offers `transaction.version` at this level: 2 for the second transaction protocol, 0 or 1 for the first.
+    #[must_use]
+    pub fn with_transaction_version(mut self, level: i16) -> Self {
+        self.transaction_version = level;
+        self
+    }
+
+    /// Writes the markers of a transaction `delay_ms` after its end was answered.
+    #[must_use]
+    pub fn with_transaction_marker_delay_ms(mut self, delay_ms: u64) -> Self {
+        self.transaction_marker_delay_ms = delay_ms;
+        self
+    }
+
+    /// Offers `group.version` at this level: 1 for KIP-848, 0 for the classic protocol only.
+    #[must_use]
+    pub fn with_group_version(mut self, level: i16) -> Self {
+        self.group_version = level;
+        self
+    }
+
     /// Runs retention and compaction every `interval_ms`.
     #[must_use]
     pub fn with_maintenance_interval_ms(mut self, interval_ms: u64) -> Self {
@@ -221,6 +262,12 @@ impl BrokerOptions {
         }
         if self.default_partitions < 1 {
             return refuse("default_partitions", "must be at least 1");
+        }
+        if !(0..=TRANSACTION_VERSION_MAX).contains(&self.transaction_version) {
+            return refuse("transaction_version", "must be 0 to 2");
+        }
+        if !(0..=GROUP_VERSION_MAX).contains(&self.group_version) {
+            return refuse("group_version", "must be 0 or 1");
         }
         if self.maintenance_interval_ms == 0 {
             return refuse("maintenance_interval_ms", "must be at least 1");

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kanat_protocol::batch::{BatchBuilder, BatchOptions, Batches, ControlRecord, RecordBatch};
-use kanat_protocol::compression::{Compression, Compressor};
+use kanat_protocol::batch::{Batches, ControlRecord, RecordBatch};
 use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cluster::{Cluster, NewTopic};
+use crate::cluster::{Cluster, CoordinatorKind, NewTopic};
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
 use crate::listener::{Dialer, RunningNode, start_node};
 use crate::log::Origin;
 use crate::options::BrokerOptions;
+use crate::transaction::Identity;
 use crate::{Error, Result};
 
 /// The embedded broker. See [`Broker::start`].
@@ -50,6 +50,8 @@ impl Broker {
         }
         let cluster = Arc::clone(&handle.cluster);
         handle.background.push(tokio::spawn(async move { cluster.coordinator.run().await }));
+        let cluster = Arc::clone(&handle.cluster);
+        handle.background.push(tokio::spawn(async move { cluster.transactions.run(&cluster).await }));
         handle.background.push(tokio::spawn(maintain(Arc::clone(&handle.cluster))));
         Ok(handle)
     }
@@ -116,6 +118,7 @@ impl BrokerHandle {
             task.abort();
             let _ = task.await;
         }
+        self.cluster.idle().await;
     }
 
     /// Stops one node: its listener and connections close, and its partitions move to replicas on running nodes. A
@@ -172,6 +175,28 @@ impl BrokerHandle {
         self.cluster.coordinator_of(group).map(|node| node.id)
     }
 
+    /// Makes `node` the coordinator of a consumer group until it stops.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`] if the node does not exist or does not run.
+    pub fn move_group_coordinator(&self, group: &str, node: i32) -> Result<()> {
+        self.cluster.move_coordinator(CoordinatorKind::Group, group, node)
+    }
+
+    /// Node that coordinates the transactions of a transactional id, or `None` if no node runs.
+    #[must_use]
+    pub fn transaction_coordinator(&self, transactional_id: &str) -> Option<i32> {
+        self.cluster.transaction_coordinator_of(transactional_id).map(|node| node.id)
+    }
+
+    /// Makes `node` the coordinator of a transactional id until it stops.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNode`] if the node does not exist or does not run.
+    pub fn move_transaction_coordinator(&self, transactional_id: &str, node: i32) -> Result<()> {
+        self.cluster.move_coordinator(CoordinatorKind::Transaction, transactional_id, node)
+    }
+
     /// Creates a topic with `configs` given as (name, value), replicated to all nodes.
     ///
     /// # Errors
@@ -225,22 +250,10 @@ impl BrokerHandle {
         producer_epoch: i16,
         control: ControlRecord,
     ) -> Result<i64> {
-        let unknown = || Error::Refused {
-            code: kanat_protocol::ErrorCode::InvalidRecord,
-            reason: "only commit and abort markers can be written".to_owned(),
-        };
-        let (key, value) = control.encode().ok_or_else(unknown)?;
-        let mut builder = BatchBuilder::new(BatchOptions {
-            producer_id,
-            producer_epoch,
-            transactional: true,
-            control: true,
-            ..BatchOptions::default()
-        });
-        builder.append(self.cluster.now_ms(), Some(&key), Some(&value), &[])?;
-        let batch = builder.seal(Compression::NONE, &mut Compressor::new())?;
-        let offsets = self.append_batches(topic, partition, batch).await?;
-        Ok(offsets.first().copied().unwrap_or(-1))
+        let (topic, partition) = (topic.to_owned(), partition);
+        self.partition(&topic, partition)?;
+        let identity = Identity { producer_id, epoch: producer_epoch };
+        self.on_cluster(move |cluster| cluster.append_marker(&topic, partition, identity, control)).await
     }
 
     /// Runs retention and compaction now instead of waiting for the next turn.

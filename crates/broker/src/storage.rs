@@ -18,6 +18,7 @@ use kanat_protocol::messages::Uuid;
 use crate::group::CommittedOffset;
 use crate::journal::{Entry, Journal, PartitionEntry};
 use crate::log::{PartitionLog, recover};
+use crate::transaction::Transaction;
 use crate::{Error, Result};
 
 /// An open broker directory, or memory.
@@ -36,6 +37,9 @@ pub(crate) struct Restored {
     pub(crate) topics: Vec<RestoredTopic>,
     /// By group, topic and partition.
     pub(crate) offsets: BTreeMap<(String, String, i32), CommittedOffset>,
+    /// Offsets of open transactions by group, producer id, topic and partition.
+    pub(crate) pending: BTreeMap<(String, i64, String, i32), CommittedOffset>,
+    pub(crate) transactions: BTreeMap<String, Transaction>,
 }
 
 /// A topic found in a directory.
@@ -174,6 +178,16 @@ impl Known {
             }
             Entry::OffsetDeleted { group, topic, partition } => {
                 restored.offsets.remove(&(group, topic, partition));
+            }
+            Entry::Transaction { id, transaction } => {
+                restored.transactions.insert(id, transaction);
+            }
+            Entry::PendingOffset { group, producer_id, topic, partition, offset, leader_epoch, metadata } => {
+                let committed = CommittedOffset { offset, leader_epoch, metadata };
+                restored.pending.insert((group, producer_id, topic, partition), committed);
+            }
+            Entry::PendingEnded { group, producer_id } => {
+                restored.pending.retain(|(owner, id, ..), _| *owner != group || *id != producer_id);
             }
             Entry::GroupDeleted { group } => restored.offsets.retain(|(owner, ..), _| *owner != group),
         }

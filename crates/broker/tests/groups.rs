@@ -248,7 +248,8 @@ async fn only_the_coordinator_answers_for_a_group() {
     assert_eq!(error(other.call(7, &join("")).await.error_code), Some(ErrorCode::MemberIdRequired));
 
     let transactional = find.with_key_type(1);
-    let refused = other.call(4, &transactional).await.coordinators.remove(0);
-    assert_eq!(error(refused.error_code), Some(ErrorCode::TransactionalIdAuthorizationFailed));
-    assert!(refused.error_message.unwrap().contains("does not support transactions"));
+    let found = other.call(4, &transactional).await.coordinators.remove(0);
+    assert_eq!(Some(found.node_id.0), broker.transaction_coordinator("g"));
+    let share = other.call(4, &transactional.with_key_type(2)).await.coordinators.remove(0);
+    assert_eq!(error(share.error_code), Some(ErrorCode::InvalidRequest));
 }

@@ -112,7 +112,7 @@ async fn bad_batches_are_refused_with_a_reason() {
         ("t", two, ErrorCode::InvalidRecord),
         ("t", Bytes::new(), ErrorCode::InvalidRecord),
         ("t", batch_of(&[&long]), ErrorCode::MessageTooLarge),
-        ("t", transactional, ErrorCode::InvalidTxnState),
+        ("t", transactional, ErrorCode::TransactionalIdAuthorizationFailed),
         ("t", future, ErrorCode::InvalidTimestamp),
         ("compacted", good.clone(), ErrorCode::InvalidRecord),
         ("unknown", good.clone(), ErrorCode::UnknownTopicOrPartition),

@@ -78,6 +78,7 @@ impl Cluster {
             }
         }
         entries.extend(self.coordinator.snapshot());
+        entries.extend(self.transactions.snapshot());
         entries
     }
 }

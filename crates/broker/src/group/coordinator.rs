@@ -16,6 +16,9 @@ use super::state::{Answer, Group, GroupOptions, JoinAnswer, JoinRequest, State, 
 use super::subscription;
 use crate::journal::{Entry, Journal};
 
+/// First version of OffsetCommit whose clients can be told that a group does not exist.
+const GROUP_NOT_FOUND_VERSION_MIN: i16 = 9;
+
 /// Who commits, and what the commit claims to know of the group.
 #[derive(Debug)]
 pub(crate) struct CommitRequest<'a> {
@@ -24,6 +27,10 @@ pub(crate) struct CommitRequest<'a> {
     pub(crate) instance_id: Option<&'a str>,
     /// -1 from outside the group.
     pub(crate) generation: i32,
+    /// The offsets belong to a transaction.
+    pub(crate) transactional: bool,
+    /// Version of the request.
+    pub(crate) version: i16,
 }
 
 /// What ListGroups and DescribeGroups tell of a group.
@@ -239,8 +246,14 @@ impl Coordinator {
         let mut inner = self.inner.lock();
         let has_room = inner.groups.len() < self.groups_max;
         match inner.groups.get_mut(request.group_id) {
-            Some(entry) => entry.group.check_commit(now_ms, request.member_id, request.instance_id, request.generation),
-            None if request.generation >= 0 => Err(ErrorCode::IllegalGeneration),
+            Some(entry) => {
+                let (member_id, instance_id) = (request.member_id, request.instance_id);
+                entry.group.check_commit(now_ms, member_id, instance_id, request.generation, request.transactional)
+            }
+            None if request.generation >= 0 => match request.transactional {
+                false if request.version >= GROUP_NOT_FOUND_VERSION_MIN => Err(ErrorCode::GroupIdNotFound),
+                _ => Err(ErrorCode::IllegalGeneration),
+            },
             None if !has_room => Err(ErrorCode::CoordinatorNotAvailable),
             None => {
                 inner.groups.insert(request.group_id.to_owned(), GroupEntry::default());
@@ -258,6 +271,51 @@ impl Coordinator {
             entries.push(offset_entry(group_id, &topic, partition, &committed));
             entry.offsets.set(&topic, partition, committed);
         }
+        self.journal.append(&entries)
+    }
+
+    /// Keeps checked offsets of a transaction until it ends.
+    pub(crate) fn commit_pending(
+        &self,
+        group_id: &str,
+        producer_id: i64,
+        offsets: Vec<(String, i32, CommittedOffset)>,
+    ) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let entry = inner.groups.entry(group_id.to_owned()).or_default();
+        let mut entries = Vec::with_capacity(offsets.len());
+        for (topic, partition, committed) in offsets {
+            entries.push(pending_entry(group_id, producer_id, &topic, partition, &committed));
+            entry.offsets.set_pending(producer_id, &topic, partition, committed);
+        }
+        self.journal.append(&entries)
+    }
+
+    /// Takes a transaction's offset from the journal.
+    pub(crate) fn restore_pending(
+        &self,
+        group_id: &str,
+        producer_id: i64,
+        (topic, partition): (&str, i32),
+        offset: CommittedOffset,
+    ) {
+        let mut inner = self.inner.lock();
+        let entry = inner.groups.entry(group_id.to_owned()).or_default();
+        entry.offsets.set_pending(producer_id, topic, partition, offset);
+    }
+
+    /// Commits or forgets the offsets of a transaction.
+    pub(crate) fn end_transaction(&self, group_id: &str, producer_id: i64, commit: bool) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let Some(entry) = inner.groups.get_mut(group_id) else { return Ok(()) };
+        let mut entries = Vec::new();
+        for ((topic, partition), offset) in entry.offsets.take_pending(producer_id) {
+            if commit {
+                entries.push(offset_entry(group_id, &topic, partition, &offset));
+                entry.offsets.set(&topic, partition, offset);
+            }
+        }
+        entries.push(Entry::PendingEnded { group: group_id.to_owned(), producer_id });
         self.journal.append(&entries)
     }
 
@@ -357,6 +415,9 @@ impl Coordinator {
                 let offsets = partitions.iter();
                 entries.extend(offsets.map(|(partition, offset)| offset_entry(group_id, topic, *partition, offset)));
             }
+            entries.extend(entry.offsets.pending().map(|(producer_id, topic, partition, offset)| {
+                pending_entry(group_id, producer_id, topic, partition, offset)
+            }));
         }
         entries
     }
@@ -388,6 +449,18 @@ impl GroupEntry {
                 })
                 .collect(),
         }
+    }
+}
+
+fn pending_entry(group: &str, producer_id: i64, topic: &str, partition: i32, committed: &CommittedOffset) -> Entry {
+    Entry::PendingOffset {
+        group: group.to_owned(),
+        producer_id,
+        topic: topic.to_owned(),
+        partition,
+        offset: committed.offset,
+        leader_epoch: committed.leader_epoch,
+        metadata: committed.metadata.clone(),
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct CommittedOffset {
 #[derive(Debug, Default)]
 pub(crate) struct Offsets {
     by_topic: BTreeMap<String, BTreeMap<i32, CommittedOffset>>,
+    /// Offsets of open transactions by producer id.
+    pending: BTreeMap<i64, BTreeMap<(String, i32), CommittedOffset>>,
 }
 
 impl Offsets {
@@ -46,10 +48,38 @@ impl Offsets {
     /// Forgets all offsets of a topic.
     pub(crate) fn remove_topic(&mut self, topic: &str) {
         self.by_topic.remove(topic);
+        for offsets in self.pending.values_mut() {
+            offsets.retain(|(name, _), _| name != topic);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_topic.is_empty()
+        self.by_topic.is_empty() && self.pending.is_empty()
+    }
+
+    /// Keeps an offset until the producer's transaction ends.
+    pub(crate) fn set_pending(&mut self, producer_id: i64, topic: &str, partition: i32, offset: CommittedOffset) {
+        self.pending.entry(producer_id).or_default().insert((topic.to_owned(), partition), offset);
+    }
+
+    /// Whether an open transaction holds an offset of this partition.
+    pub(crate) fn is_pending(&self, topic: &str, partition: i32) -> bool {
+        let has = |(name, index): &(String, i32)| name == topic && *index == partition;
+        self.pending.values().any(|offsets| offsets.keys().any(has))
+    }
+
+    /// Takes out what the producer's transaction held.
+    pub(crate) fn take_pending(&mut self, producer_id: i64) -> BTreeMap<(String, i32), CommittedOffset> {
+        self.pending.remove(&producer_id).unwrap_or_default()
+    }
+
+    /// Offsets of open transactions, by producer id.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (i64, &str, i32, &CommittedOffset)> {
+        let by_producer = self.pending.iter();
+        by_producer.flat_map(|(producer_id, offsets)| {
+            let offsets = offsets.iter();
+            offsets.map(|((topic, partition), offset)| (*producer_id, topic.as_str(), *partition, offset))
+        })
     }
 
     /// All offsets, by topic.

@@ -284,9 +284,12 @@ impl Group {
         member_id: &str,
         instance_id: Option<&str>,
         generation: i32,
+        transactional: bool,
     ) -> Result<(), ErrorCode> {
-        if self.state == State::Empty {
-            return if generation < 0 { Ok(()) } else { Err(ErrorCode::IllegalGeneration) };
+        let anonymous = generation < 0 && member_id.is_empty() && instance_id.is_none();
+        // Old transactional commits do not say who sends them.
+        if generation < 0 && self.state == State::Empty || anonymous && transactional {
+            return Ok(());
         }
         let index = self.find_member(member_id, instance_id)?;
         if generation != self.generation {
@@ -294,8 +297,8 @@ impl Group {
         }
         self.members[index].touch(now_ms);
         match self.state {
-            State::Syncing => Err(ErrorCode::RebalanceInProgress),
-            State::Empty | State::Joining | State::Stable => Ok(()),
+            State::Syncing if !transactional => Err(ErrorCode::RebalanceInProgress),
+            State::Empty | State::Joining | State::Syncing | State::Stable => Ok(()),
         }
     }
 

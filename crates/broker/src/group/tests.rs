@@ -156,8 +156,8 @@ fn the_last_one_out_leaves_an_empty_group() {
     assert_eq!(group.leave(10, "c-1", None).0, Ok(()));
     assert_eq!(group.state(), State::Empty);
     assert_eq!(group.next_deadline_ms(), None);
-    assert_eq!(group.check_commit(10, "", None, -1), Ok(()));
-    assert_eq!(group.check_commit(10, "c-0", None, 2), Err(ErrorCode::IllegalGeneration));
+    assert_eq!(group.check_commit(10, "", None, -1, false), Ok(()));
+    assert_eq!(group.check_commit(10, "c-0", None, 2, false), Err(ErrorCode::UnknownMemberId));
 }
 
 #[test]

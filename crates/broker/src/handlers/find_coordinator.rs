@@ -46,18 +46,15 @@ fn answer(key: StrBytes, key_type: i8, context: &Context) -> Coordinator {
 
 fn find(key: &str, key_type: i8, context: &Context) -> Result<(i32, String, i32), Refusal> {
     context.check_request()?;
-    match key_type {
-        GROUP => {
-            let none = || Refusal::new(ErrorCode::CoordinatorNotAvailable, "no node is running");
-            let node = context.cluster.coordinator_of(key).ok_or_else(none)?;
-            let (host, port) = node.endpoint();
-            Ok((node.id, host, port))
+    let node = match key_type {
+        GROUP => context.cluster.coordinator_of(key),
+        TRANSACTION => context.cluster.transaction_coordinator_of(key),
+        other => {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, format!("coordinator type {other} is unknown")));
         }
-        // The one code that all clients give up on at once.
-        TRANSACTION => Err(Refusal::new(
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            format!("transactional id {key}: this broker does not support transactions yet"),
-        )),
-        other => Err(Refusal::new(ErrorCode::InvalidRequest, format!("coordinator type {other} is not known"))),
-    }
+    };
+    let none = || Refusal::new(ErrorCode::CoordinatorNotAvailable, "no node is running");
+    let node = node.ok_or_else(none)?;
+    let (host, port) = node.endpoint();
+    Ok((node.id, host, port))
 }

@@ -17,6 +17,9 @@ mod produce;
 mod producer_ids;
 mod records;
 mod topics;
+mod transaction_admin;
+mod transactions;
+mod txn_offsets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,6 +77,15 @@ impl Context {
     pub(crate) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
         self.check_request().map_err(|refusal| refusal.code)?;
         match self.cluster.coordinator_of(group) {
+            Some(node) if node.id == self.node_id => Ok(()),
+            _ => Err(ErrorCode::NotCoordinator),
+        }
+    }
+
+    /// Whether this node coordinates a transactional id, after what the fault plan forces on the request.
+    pub(crate) fn check_transaction_coordinator(&self, id: &str) -> Result<(), ErrorCode> {
+        self.check_request().map_err(|refusal| refusal.code)?;
+        match self.cluster.transaction_coordinator_of(id) {
             Some(node) if node.id == self.node_id => Ok(()),
             _ => Err(ErrorCode::NotCoordinator),
         }
@@ -217,6 +229,11 @@ apis! {
     DeleteRecords => DeleteRecordsRequest,
     InitProducerId => InitProducerIdRequest,
     OffsetForLeaderEpoch => OffsetForLeaderEpochRequest,
+    AddPartitionsToTxn => AddPartitionsToTxnRequest,
+    AddOffsetsToTxn => AddOffsetsToTxnRequest,
+    EndTxn => EndTxnRequest,
+    WriteTxnMarkers => WriteTxnMarkersRequest,
+    TxnOffsetCommit => TxnOffsetCommitRequest,
     DescribeConfigs => DescribeConfigsRequest,
     AlterConfigs => AlterConfigsRequest,
     CreatePartitions => CreatePartitionsRequest,
@@ -224,6 +241,9 @@ apis! {
     IncrementalAlterConfigs => IncrementalAlterConfigsRequest,
     OffsetDelete => OffsetDeleteRequest,
     DescribeCluster => DescribeClusterRequest,
+    DescribeProducers => DescribeProducersRequest,
+    DescribeTransactions => DescribeTransactionsRequest,
+    ListTransactions => ListTransactionsRequest,
     DescribeTopicPartitions => DescribeTopicPartitionsRequest,
 }
 

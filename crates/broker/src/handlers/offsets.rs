@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use kanat_protocol::ErrorCode;
-use kanat_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kanat_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kanat_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
 use kanat_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -48,13 +47,18 @@ fn commit(request: &OffsetCommitRequest, context: &Context) -> OffsetCommitRespo
             member_id: &request.member_id,
             instance_id: request.group_instance_id.as_deref(),
             generation: request.generation_id_or_member_epoch,
+            transactional: false,
+            version: context.version,
         })
     });
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let partitions = topic.partitions.iter().map(|partition| {
-            let checked = allowed.and_then(|()| check_partition(&topic.name, partition, context));
+            let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+            let position = (partition.committed_offset, partition.committed_leader_epoch);
+            let index = partition.partition_index;
+            let checked = allowed.and_then(|()| check_offset(&topic.name, index, position, metadata, context));
             if let Ok(committed) = &checked {
                 offsets.push((topic.name.to_string(), partition.partition_index, committed.clone()));
             }
@@ -73,26 +77,27 @@ fn commit(request: &OffsetCommitRequest, context: &Context) -> OffsetCommitRespo
     OffsetCommitResponse::default().with_topics(topics)
 }
 
-fn check_partition(
-    topic: &TopicName,
-    partition: &OffsetCommitRequestPartition,
+/// Whether an offset, given with its leader epoch, can be committed.
+pub(super) fn check_offset(
+    topic: &str,
+    index: i32,
+    (offset, leader_epoch): (i64, i32),
+    metadata: &str,
     context: &Context,
 ) -> Result<CommittedOffset, ErrorCode> {
-    let index = partition.partition_index;
     context.check_partition(topic, index).map_err(|refusal| refusal.code)?;
     let known = context.cluster.topic(topic).and_then(|topic| topic.partition(index));
     known.ok_or_else(|| unknown_partition(topic, index).code)?;
-    let metadata = partition.committed_metadata.as_ref().map(ToString::to_string).unwrap_or_default();
     if metadata.len() > context.cluster.options.limits.offset_metadata_bytes_max {
         return Err(ErrorCode::OffsetMetadataTooLarge);
     }
-    Ok(CommittedOffset { offset: partition.committed_offset, leader_epoch: partition.committed_leader_epoch, metadata })
+    Ok(CommittedOffset { offset, leader_epoch, metadata: metadata.to_owned() })
 }
 
 impl Handle for OffsetFetchRequest {
     async fn handle(self, context: &Context) -> OffsetFetchResponse {
         if context.version >= BATCHED_FETCH_VERSION_MIN {
-            let groups = self.groups.into_iter().map(|group| fetch_group(group, context));
+            let groups = self.groups.into_iter().map(|group| fetch_group(group, self.require_stable, context));
             return OffsetFetchResponse::default().with_groups(groups.collect());
         }
         if let Err(code) = context.check_coordinator(&self.group_id) {
@@ -101,9 +106,11 @@ impl Handle for OffsetFetchRequest {
         let wanted = self
             .topics
             .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>());
-        let topics = find(&self.group_id, wanted, context).into_iter().map(|(name, offsets)| {
-            let partitions = offsets.into_iter().map(|(index, offset)| {
+        let topics = find(&self.group_id, wanted, self.require_stable, context).into_iter().map(|(name, offsets)| {
+            let partitions = offsets.into_iter().map(|(index, found)| {
+                let (offset, code) = found_parts(found);
                 OffsetFetchResponsePartition::default()
+                    .with_error_code(code)
                     .with_partition_index(index)
                     .with_committed_offset(offset.offset)
                     .with_committed_leader_epoch(offset.leader_epoch)
@@ -115,7 +122,7 @@ impl Handle for OffsetFetchRequest {
     }
 }
 
-fn fetch_group(group: OffsetFetchRequestGroup, context: &Context) -> OffsetFetchResponseGroup {
+fn fetch_group(group: OffsetFetchRequestGroup, require_stable: bool, context: &Context) -> OffsetFetchResponseGroup {
     let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
     if let Err(code) = context.check_coordinator(&group.group_id) {
         return response.with_error_code(code.code());
@@ -123,9 +130,11 @@ fn fetch_group(group: OffsetFetchRequestGroup, context: &Context) -> OffsetFetch
     let wanted = group
         .topics
         .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>());
-    let topics = find(&group.group_id, wanted, context).into_iter().map(|(name, offsets)| {
-        let partitions = offsets.into_iter().map(|(index, offset)| {
+    let topics = find(&group.group_id, wanted, require_stable, context).into_iter().map(|(name, offsets)| {
+        let partitions = offsets.into_iter().map(|(index, found)| {
+            let (offset, code) = found_parts(found);
             OffsetFetchResponsePartitions::default()
+                .with_error_code(code)
                 .with_partition_index(index)
                 .with_committed_offset(offset.offset)
                 .with_committed_leader_epoch(offset.leader_epoch)
@@ -136,27 +145,48 @@ fn fetch_group(group: OffsetFetchRequestGroup, context: &Context) -> OffsetFetch
     response.with_topics(topics.collect())
 }
 
-type TopicOffsets = (TopicName, Vec<(i32, CommittedOffset)>);
+/// A committed offset, or why it cannot be told yet.
+type Found = Result<CommittedOffset, ErrorCode>;
+type TopicOffsets = (TopicName, Vec<(i32, Found)>);
+
+fn found_parts(found: Found) -> (CommittedOffset, i16) {
+    let none = CommittedOffset { offset: NO_OFFSET, leader_epoch: -1, metadata: String::new() };
+    match found {
+        Ok(offset) => (offset, 0),
+        Err(code) => (none, code.code()),
+    }
+}
 
 /// Offsets of the wanted partitions, or of all.
-fn find(group_id: &str, wanted: Option<Vec<(TopicName, Vec<i32>)>>, context: &Context) -> Vec<TopicOffsets> {
-    context.cluster.coordinator.with_offsets(group_id, |offsets| match wanted {
-        Some(topics) => {
-            let find_topic = |(name, partitions): (TopicName, Vec<i32>)| {
-                let found = partitions.into_iter().map(|index| {
-                    let none = CommittedOffset { offset: NO_OFFSET, leader_epoch: -1, metadata: String::new() };
-                    (index, offsets.get(&name, index).cloned().unwrap_or(none))
-                });
-                let found = found.collect();
-                (name, found)
-            };
-            topics.into_iter().map(find_topic).collect()
-        }
-        None => {
-            let owned = |partitions: &BTreeMap<i32, CommittedOffset>| {
-                partitions.iter().map(|(index, offset)| (*index, offset.clone())).collect()
-            };
-            offsets.topics().map(|(name, partitions)| (TopicName(text(name)), owned(partitions))).collect()
+fn find(
+    group_id: &str,
+    wanted: Option<Vec<(TopicName, Vec<i32>)>>,
+    require_stable: bool,
+    context: &Context,
+) -> Vec<TopicOffsets> {
+    context.cluster.coordinator.with_offsets(group_id, |offsets| {
+        let settled = |topic: &str, index: i32, offset: CommittedOffset| {
+            let pending = require_stable && offsets.is_pending(topic, index);
+            if pending { Err(ErrorCode::UnstableOffsetCommit) } else { Ok(offset) }
+        };
+        match wanted {
+            Some(topics) => {
+                let find_topic = |(name, partitions): (TopicName, Vec<i32>)| {
+                    let found = partitions.into_iter().map(|index| {
+                        let none = CommittedOffset { offset: NO_OFFSET, leader_epoch: -1, metadata: String::new() };
+                        (index, settled(&name, index, offsets.get(&name, index).cloned().unwrap_or(none)))
+                    });
+                    let found = found.collect();
+                    (name, found)
+                };
+                topics.into_iter().map(find_topic).collect()
+            }
+            None => {
+                let owned = |name: &str, partitions: &BTreeMap<i32, CommittedOffset>| {
+                    partitions.iter().map(|(index, offset)| (*index, settled(name, *index, offset.clone()))).collect()
+                };
+                offsets.topics().map(|(name, partitions)| (TopicName(text(name)), owned(name, partitions))).collect()
+            }
         }
     })
 }

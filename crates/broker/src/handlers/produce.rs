@@ -14,9 +14,15 @@ use super::{Context, Handle, text};
 use crate::cluster::unknown_partition;
 use crate::error::Refusal;
 use crate::log::{Appended, Origin};
+use crate::topic::{Partition, Topic};
+use crate::transaction::{AddPolicy, Identity};
 
 /// First version whose producers know zstd.
 const ZSTD_VERSION_MIN: i16 = 7;
+/// First version whose clients know TRANSACTION_ABORTABLE.
+const ABORTABLE_VERSION_MIN: i16 = 11;
+/// First version whose partitions become part of the transaction by being written to.
+const IMPLICIT_VERSION_MIN: i16 = 12;
 
 impl Handle for ProduceRequest {
     fn partitions(&self, context: &Context) -> Vec<(String, i32)> {
@@ -40,13 +46,14 @@ fn produce(request: ProduceRequest, context: &Context) -> ProduceResponse {
     let mut response = ProduceResponse::default();
     let mut failed = false;
     let acks = request.acks;
+    let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
     for topic in request.topic_data {
         let name = context.topic_name(&topic.name, topic.topic_id);
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let index = data.index;
             let result = match &name {
-                Some(name) => append(name, data, acks, context),
+                Some(name) => append(name, data, acks, transactional_id, context),
                 None => Err(Refusal::new(ErrorCode::UnknownTopicId, "no topic has this id")),
             };
             failed |= result.is_err();
@@ -65,7 +72,13 @@ fn produce(request: ProduceRequest, context: &Context) -> ProduceResponse {
     response
 }
 
-fn append(topic: &str, data: PartitionProduceData, acks: i16, context: &Context) -> Result<(Appended, i64), Refusal> {
+fn append(
+    topic: &str,
+    data: PartitionProduceData,
+    acks: i16,
+    transactional_id: Option<&str>,
+    context: &Context,
+) -> Result<(Appended, i64), Refusal> {
     context.check_partition(topic, data.index)?;
     if !(-1..=1).contains(&acks) {
         return Err(Refusal::new(ErrorCode::InvalidRequiredAcks, format!("acks {acks} is not -1, 0 or 1")));
@@ -79,9 +92,41 @@ fn append(topic: &str, data: PartitionProduceData, acks: i16, context: &Context)
         let reason = format!("zstd needs produce version {ZSTD_VERSION_MIN}");
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, reason));
     }
-    let appended = context.cluster.append(&topic, &partition, &batch, Origin::Client, leader_epoch)?;
+    let append = || context.cluster.append(&topic, &partition, &batch, Origin::Client, leader_epoch);
+    let appended = match batch.header().attributes.is_transactional() {
+        true => within_transaction(&topic, &partition, &batch, transactional_id, append, context)?,
+        false => append()?,
+    };
     let log_start_offset = partition.log.lock().bounds().log_start_offset;
     Ok((appended, log_start_offset))
+}
+
+/// Appends a batch while its transaction is held open.
+fn within_transaction(
+    topic: &Topic,
+    partition: &Partition,
+    batch: &RecordBatch,
+    transactional_id: Option<&str>,
+    append: impl FnOnce() -> Result<Appended, Refusal>,
+    context: &Context,
+) -> Result<Appended, Refusal> {
+    let without = || Refusal::new(ErrorCode::TransactionalIdAuthorizationFailed, "there is no transactional id");
+    let id = transactional_id.ok_or_else(without)?;
+    let identity = Identity { producer_id: batch.header().producer_id, epoch: batch.header().producer_epoch };
+    let implicit = context.version >= IMPLICIT_VERSION_MIN;
+    let policy = if implicit { AddPolicy::Implicit } else { AddPolicy::Verify };
+    let (cluster, place) = (&context.cluster, (&*topic.name, partition.index));
+    let appended = cluster.transactions.with_partition(cluster, id, identity, policy, place, append);
+    appended.unwrap_or_else(|code| {
+        let code = match code {
+            ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+            ErrorCode::InvalidTxnState if context.version >= ABORTABLE_VERSION_MIN => ErrorCode::TransactionAbortable,
+            // Old clients take this one for a reason to try again.
+            ErrorCode::ConcurrentTransactions if !implicit => ErrorCode::NotEnoughReplicas,
+            code => code,
+        };
+        Err(Refusal::new(code, format!("transactional id {id}: the transaction does not allow this batch")))
+    })
 }
 
 /// A produce request holds exactly one batch per partition.

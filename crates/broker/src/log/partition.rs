@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::{BatchHeader, ControlRecord, HEADER_BYTES, RecordBatch, TimestampType};
 
-use super::producers::{Producers, Sequence};
+use super::producers::{ProducerSummary, Producers, Sequence};
 use super::segment::{BatchEntry, Segment, StoredBytes};
 use super::transactions::{AbortedTransaction, Transactions};
 use super::validate;
@@ -24,7 +24,7 @@ const LEADER_EPOCH_AT: usize = 12;
 /// Who brings a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A produce request: every rule of the topic holds, and transactions are refused.
+    /// A produce request: every rule of the topic holds. Its transaction was checked before.
     Client,
     /// The handle: transactional and control batches are welcome and sequence numbers are not checked.
     Handle,
@@ -50,6 +50,14 @@ pub(crate) struct Appended {
     pub(crate) append_time_ms: i64,
     /// The batch was stored by an earlier request.
     pub(crate) duplicate: bool,
+}
+
+/// A producer with state in the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ActiveProducer {
+    pub(crate) summary: ProducerSummary,
+    /// First offset of its open transaction.
+    pub(crate) open_offset: Option<i64>,
 }
 
 /// What a reader may see.
@@ -143,6 +151,9 @@ impl PartitionLog {
     pub(crate) fn append(&mut self, batch: &RecordBatch, context: &AppendContext<'_>) -> Result<Appended, Refusal> {
         let mut header = *batch.header();
         let control = validate::check(batch, context)?;
+        if context.origin == Origin::Client {
+            self.check_transaction(&header)?;
+        }
         if context.origin == Origin::Client
             && header.producer_id >= 0
             && let Sequence::Duplicate(seen) = self.producers.check(&header)?
@@ -168,6 +179,26 @@ impl PartitionLog {
         self.replay(&header, control.as_ref(), context.producers_max);
         self.next_offset = header.next_offset();
         Ok(Appended { base_offset: header.base_offset, append_time_ms, duplicate: false })
+    }
+
+    /// A producer with an open transaction writes nothing outside of it.
+    fn check_transaction(&self, header: &BatchHeader) -> Result<(), Refusal> {
+        let open = self.transactions.open_offset(header.producer_id).is_some();
+        if open && !header.attributes.is_transactional() {
+            let reason = format!("producer {}: a transaction is open", header.producer_id);
+            return Err(Refusal::new(ErrorCode::InvalidTxnState, reason));
+        }
+        Ok(())
+    }
+
+    /// Producers whose sequence numbers are remembered.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        let summaries = self.producers.summaries().into_iter();
+        let active = summaries.map(|summary| {
+            let open_offset = self.transactions.open_offset(summary.producer_id);
+            ActiveProducer { summary, open_offset }
+        });
+        active.collect()
     }
 
     fn store(&mut self, bytes: &[u8], header: &BatchHeader, context: &AppendContext<'_>) -> Result<(), Refusal> {
@@ -203,13 +234,13 @@ impl PartitionLog {
         }
         match control {
             Some(control) => {
-                let (id, epoch) = (header.producer_id, header.producer_epoch);
-                self.producers.record_marker(id, epoch, header.last_offset(), producers_max);
-                match control {
-                    ControlRecord::Commit { .. } => self.transactions.on_marker(id, base_offset, true),
-                    ControlRecord::Abort { .. } => self.transactions.on_marker(id, base_offset, false),
-                    ControlRecord::Other { .. } => {}
-                }
+                let (committed, coordinator_epoch) = match *control {
+                    ControlRecord::Commit { coordinator_epoch } => (true, coordinator_epoch),
+                    ControlRecord::Abort { coordinator_epoch } => (false, coordinator_epoch),
+                    ControlRecord::Other { .. } => return,
+                };
+                self.producers.record_marker(header, coordinator_epoch, producers_max);
+                self.transactions.on_marker(header.producer_id, base_offset, committed);
             }
             None => {
                 let append_time_ms = match header.attributes.timestamp_type() {

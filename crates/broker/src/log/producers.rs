@@ -36,6 +36,20 @@ struct Producer {
     epoch: i16,
     batches: VecDeque<SeenBatch>,
     last_offset: i64,
+    last_timestamp_ms: i64,
+    /// Of the newest marker, -1 before the first.
+    coordinator_epoch: i32,
+}
+
+/// A producer as DescribeProducers shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProducerSummary {
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+    /// -1 while the epoch has no batch.
+    pub(crate) last_sequence: i32,
+    pub(crate) last_timestamp_ms: i64,
+    pub(crate) coordinator_epoch: i32,
 }
 
 /// All idempotent producers of a partition.
@@ -96,7 +110,10 @@ impl Producers {
             epoch: header.producer_epoch,
             batches: VecDeque::new(),
             last_offset,
+            last_timestamp_ms: header.max_timestamp,
+            coordinator_epoch: -1,
         });
+        producer.last_timestamp_ms = header.max_timestamp;
         if producer.epoch != header.producer_epoch {
             producer.epoch = header.producer_epoch;
             producer.batches.clear();
@@ -114,13 +131,18 @@ impl Producers {
     }
 
     /// Takes note of a transaction marker, which may raise the producer's epoch.
-    pub(crate) fn record_marker(&mut self, producer_id: i64, epoch: i16, offset: i64, producers_max: usize) {
+    pub(crate) fn record_marker(&mut self, header: &BatchHeader, coordinator_epoch: i32, producers_max: usize) {
+        let (producer_id, epoch, offset) = (header.producer_id, header.producer_epoch, header.last_offset());
         self.make_room(producer_id, producers_max);
         let producer = self.by_id.entry(producer_id).or_insert_with(|| Producer {
             epoch,
             batches: VecDeque::new(),
             last_offset: offset,
+            last_timestamp_ms: header.max_timestamp,
+            coordinator_epoch,
         });
+        producer.coordinator_epoch = coordinator_epoch;
+        producer.last_timestamp_ms = header.max_timestamp;
         producer.last_offset = offset;
         if epoch > producer.epoch {
             producer.epoch = epoch;
@@ -131,6 +153,20 @@ impl Producers {
     /// Last offsets of the newest batch of each producer: compaction keeps those batches, if only their headers.
     pub(crate) fn newest_offsets(&self) -> HashSet<i64> {
         self.by_id.values().map(|producer| producer.last_offset).collect()
+    }
+
+    /// All producers, by id.
+    pub(crate) fn summaries(&self) -> Vec<ProducerSummary> {
+        let summary = |(id, producer): (&i64, &Producer)| ProducerSummary {
+            producer_id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp_ms: producer.last_timestamp_ms,
+            coordinator_epoch: producer.coordinator_epoch,
+        };
+        let mut summaries: Vec<_> = self.by_id.iter().map(summary).collect();
+        summaries.sort_unstable_by_key(|summary| summary.producer_id);
+        summaries
     }
 
     fn make_room(&mut self, producer_id: i64, producers_max: usize) {

@@ -40,6 +40,11 @@ impl Transactions {
         }
     }
 
+    /// First offset of the producer's open transaction.
+    pub(crate) fn open_offset(&self, producer_id: i64) -> Option<i64> {
+        self.open_by_producer.get(&producer_id).copied()
+    }
+
     /// First offset that belongs to an open transaction.
     pub(crate) fn first_open_offset(&self) -> Option<i64> {
         self.open_by_offset.keys().next().copied()

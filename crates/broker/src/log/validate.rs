@@ -29,8 +29,8 @@ fn check_client_batch(batch: &RecordBatch, context: &AppendContext<'_>) -> Resul
     if header.attributes.is_control() {
         return Err(invalid("clients cannot write control batches"));
     }
-    if header.attributes.is_transactional() {
-        return Err(Refusal::new(ErrorCode::InvalidTxnState, "this broker does not support transactions yet"));
+    if header.attributes.is_transactional() && header.producer_id < 0 {
+        return Err(invalid("a transactional batch names its producer"));
     }
     if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
         return Err(invalid(format!(
