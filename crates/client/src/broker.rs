@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::connection::Connection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::ClientOptions;
 
 /// What a connection is used for.
@@ -49,6 +50,8 @@ pub(crate) struct Broker {
     control: Slot,
     fetch: Slot,
     produce: Slot,
+    /// Set by [`close`](Self::close); nothing is dialled afterwards.
+    closed: AtomicBool,
 }
 
 impl Broker {
@@ -58,7 +61,8 @@ impl Broker {
             failing: AtomicBool::new(false),
             dial: tokio::sync::Mutex::new(Dial { backoff: Backoff::new(&options.backoff), not_before: None }),
         };
-        Broker { node_id, address, control: slot(), fetch: slot(), produce: slot(), options }
+        let (control, fetch, produce) = (slot(), slot(), slot());
+        Broker { node_id, address, control, fetch, produce, options, closed: AtomicBool::new(false) }
     }
 
     pub(crate) fn node_id(&self) -> i32 {
@@ -78,9 +82,14 @@ impl Broker {
         }
     }
 
-    /// The open connection of a class, if there is one.
+    /// The open connection of a class, if there is one. One that was idle for too long is let go.
     pub(crate) fn open_connection(&self, class: ConnectionClass) -> Option<Arc<Connection>> {
-        self.slot(class).open.lock().as_ref().filter(|connection| connection.is_open()).cloned()
+        let idle_max = Duration::from_millis(self.options.connections_max_idle_ms);
+        let mut open = self.slot(class).open.lock();
+        if open.as_ref().is_some_and(|connection| !connection.is_open() || connection.is_stale(idle_max)) {
+            *open = None;
+        }
+        open.clone()
     }
 
     /// Whether the last attempt to connect failed.
@@ -93,6 +102,19 @@ impl Broker {
         let mut open = self.slot(class).open.lock();
         if !open.as_ref().is_some_and(|connection| connection.is_open()) {
             *open = Some(connection);
+            self.slot(class).failing.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets requests under way end until `deadline`, then closes every connection. Long polls are cut off at once.
+    pub(crate) async fn close(&self, deadline: Instant) {
+        self.closed.store(true, Ordering::Release);
+        let take = |slot: &Slot| slot.open.lock().take();
+        if let Some(fetching) = take(&self.fetch) {
+            fetching.close();
+        }
+        for connection in [take(&self.produce), take(&self.control)].into_iter().flatten() {
+            connection.drain(deadline).await;
         }
     }
 
@@ -101,6 +123,9 @@ impl Broker {
     pub(crate) async fn connection(&self, class: ConnectionClass) -> Result<Arc<Connection>> {
         if let Some(connection) = self.open_connection(class) {
             return Ok(connection);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: "client" });
         }
         let slot = self.slot(class);
         let mut dial = slot.dial.lock().await;
@@ -112,6 +137,7 @@ impl Broker {
         }
         let opened = Connection::open(&self.address, &self.options).await;
         slot.failing.store(opened.is_err(), Ordering::Relaxed);
+        tracing::debug!(broker = self.node_id, address = %self.address, ?class, made = opened.is_ok(), "dialled");
         match opened {
             Ok(connection) => {
                 let connection = Arc::new(connection);
@@ -122,6 +148,9 @@ impl Broker {
             }
             Err(error) => {
                 dial.not_before = Some(Instant::now() + dial.backoff.next_wait());
+                if let Some(metrics) = self.options.metrics() {
+                    metrics.connection_failed(&self.address);
+                }
                 Err(error)
             }
         }

@@ -1,6 +1,9 @@
 //! The client: one per cluster, cheap to clone, from which everything else is made.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::cluster::Cluster;
@@ -28,6 +31,15 @@ impl Client {
     /// [`Error::InvalidOption`](crate::Error::InvalidOption) the option that cannot work.
     pub async fn connect(options: ClientOptions) -> Result<Client> {
         Ok(Client { cluster: Cluster::connect(options).await? })
+    }
+
+    /// Ends the connections of this client and of everything made from it, within `timeout`: requests under way have
+    /// that long to be answered, long polls are cut off at once, and nothing is sent afterwards. Whoever waits then gets
+    /// [`Error::Closed`](crate::Error::Closed) or [`Error::ConnectionLost`](crate::Error::ConnectionLost).
+    ///
+    /// Flush producers and leave groups first; dropping the last clone closes everything too, without waiting.
+    pub async fn close(&self, timeout: Duration) {
+        self.cluster.close(Instant::now() + timeout).await;
     }
 
     /// A snapshot that holds these topics (`None`: all), at most `metadata_max_age_ms` old. A topic that does not exist

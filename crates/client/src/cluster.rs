@@ -1,17 +1,21 @@
 //! The cluster behind a client: its brokers, its metadata, and how to find whom to ask.
 //!
 //! Everything else in the crate holds an `Arc<Cluster>`. A refresh asks any broker, those with an open connection
-//! first; when no known broker answers, the bootstrap addresses are tried again.
+//! first. When every known broker is gone, or one says that the client must start over (KIP-1102), the cluster is looked
+//! for at the bootstrap addresses again (KIP-899). Names are resolved anew on every dial.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::metadata_request::MetadataRequestTopic;
-use kanat_protocol::messages::{ApiKey, MetadataRequest, Request, StrBytes, TopicName};
+use kanat_protocol::messages::{ApiKey, MetadataRequest, MetadataResponse, Request, StrBytes, TopicName};
+use kanat_telemetry::ClientMetrics;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::backoff::Retry;
 use crate::bootstrap::bootstrap;
@@ -37,6 +41,8 @@ pub(crate) struct Cluster {
     options: Arc<ClientOptions>,
     metadata: MetadataCache,
     brokers: Mutex<HashMap<i32, Arc<Broker>>>,
+    metrics: Option<ClientMetrics>,
+    closed: AtomicBool,
 }
 
 impl Cluster {
@@ -44,6 +50,8 @@ impl Cluster {
     pub(crate) async fn connect(options: ClientOptions) -> Result<Arc<Cluster>> {
         options.validate()?;
         let cluster = Arc::new(Cluster {
+            metrics: options.metrics(),
+            closed: AtomicBool::new(false),
             options: Arc::new(options),
             metadata: MetadataCache::default(),
             brokers: Mutex::new(HashMap::new()),
@@ -56,6 +64,19 @@ impl Cluster {
 
     pub(crate) fn options(&self) -> &ClientOptions {
         &self.options
+    }
+
+    /// What counts, if anything does.
+    pub(crate) fn metrics(&self) -> Option<&ClientMetrics> {
+        self.metrics.as_ref()
+    }
+
+    /// Ends the connections to every broker; requests under way have until `deadline`. Nothing is sent afterwards.
+    pub(crate) async fn close(&self, deadline: Instant) {
+        self.closed.store(true, Ordering::Release);
+        for broker in self.brokers() {
+            broker.close(deadline).await;
+        }
     }
 
     /// The retry loop of one operation, within `retry_timeout_ms`.
@@ -110,10 +131,44 @@ impl Cluster {
             names.iter().map(topic).collect()
         });
         let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
-        let (connection, response) = self.ask_any(ApiKey::Metadata, &request).await?;
+        let span = tracing::debug_span!("metadata", topics = names.map(<[&str]>::len));
+        let (connection, response) = self.ask_for_metadata(&request).instrument(span).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.metadata_refreshed();
+        }
         let metadata = self.metadata.merge(&response, names.is_none());
         self.update_brokers(&metadata, connection);
         Ok(metadata)
+    }
+
+    /// Asks any broker, and the bootstrap addresses if that one wants the client to start over.
+    async fn ask_for_metadata(&self, request: &MetadataRequest) -> Result<(Arc<Connection>, MetadataResponse)> {
+        let (connection, response) = self.ask_any(ApiKey::Metadata, request).await?;
+        let Some(code) = ErrorCode::from_code(response.error_code) else { return Ok((connection, response)) };
+        let error = connection.server_error(ApiKey::Metadata, "the cluster".to_owned(), code, None);
+        if code != ErrorCode::RebootstrapRequired {
+            return Err(error);
+        }
+        tracing::warn!(broker = %connection.address(), "the broker wants this client to bootstrap anew");
+        self.brokers.lock().clear();
+        let connection = self.bootstrap().await?;
+        let response: MetadataResponse =
+            connection.request(ApiKey::Metadata, request, self.options.request_timeout()).await?;
+        match ErrorCode::from_code(response.error_code) {
+            None => Ok((connection, response)),
+            Some(_) => Err(error),
+        }
+    }
+
+    async fn bootstrap(&self) -> Result<Arc<Connection>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: "client" });
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.bootstrapped();
+        }
+        let span = tracing::debug_span!("bootstrap");
+        bootstrap(&self.options).instrument(span).await.map(Arc::new)
     }
 
     /// Makes the brokers those of the snapshot; keeps the connections of the ones that stay.
@@ -202,44 +257,78 @@ impl Cluster {
 
     /// A control connection to any broker.
     pub(crate) async fn any_connection(&self) -> Result<Arc<Connection>> {
-        for broker in self.candidates() {
+        let (healthy, failing) = self.candidates();
+        for broker in healthy {
             if let Ok(connection) = broker.connection(ConnectionClass::Control).await {
                 return Ok(connection);
             }
         }
-        Ok(Arc::new(bootstrap(&self.options).await?))
+        let error = match self.bootstrap().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        for broker in failing {
+            if let Ok(connection) = broker.connection(ConnectionClass::Control).await {
+                return Ok(connection);
+            }
+        }
+        Err(error)
     }
 
-    /// Sends a request any broker can answer; the bootstrap addresses are the last resort.
+    /// Sends a request any broker can answer: first to the known brokers that were well last time, then to the bootstrap
+    /// addresses, then to the known brokers that were not.
     pub(crate) async fn ask_any<Q>(&self, api: ApiKey, request: &Q) -> Result<(Arc<Connection>, Q::Response)>
     where
         Q: Request + Send + Sync,
         Q::Response: Send,
     {
-        let timeout = self.options.request_timeout();
-        for broker in self.candidates() {
+        let (healthy, failing) = self.candidates();
+        if let Some(answer) = self.ask_first(healthy, api, request).await? {
+            return Ok(answer);
+        }
+        let error = match self.bootstrap().await {
+            Ok(connection) => {
+                let response = connection.request(api, request, self.options.request_timeout()).await?;
+                return Ok((connection, response));
+            }
+            Err(error) => error,
+        };
+        self.ask_first(failing, api, request).await?.ok_or(error)
+    }
+
+    /// The answer of the first of these brokers that gives one.
+    async fn ask_first<Q>(
+        &self,
+        brokers: Vec<Arc<Broker>>,
+        api: ApiKey,
+        request: &Q,
+    ) -> Result<Option<(Arc<Connection>, Q::Response)>>
+    where
+        Q: Request + Send + Sync,
+        Q::Response: Send,
+    {
+        for broker in brokers {
             let Ok(connection) = broker.connection(ConnectionClass::Control).await else { continue };
-            match connection.request(api, request, timeout).await {
-                Ok(response) => return Ok((connection, response)),
+            match connection.request(api, request, self.options.request_timeout()).await {
+                Ok(response) => return Ok(Some((connection, response))),
                 Err(error) if error.is_retriable() => {
                     tracing::debug!(%error, "asking the next broker");
                 }
                 Err(error) => return Err(error),
             }
         }
-        let connection = Arc::new(bootstrap(&self.options).await?);
-        let response = connection.request(api, request, timeout).await?;
-        Ok((connection, response))
+        Ok(None)
     }
 
-    /// Brokers in the order to ask them: connected ones, then the rest in random order, those that fail last.
-    fn candidates(&self) -> Vec<Arc<Broker>> {
+    /// Brokers in the order to ask them, connected ones first, the rest at random; and apart from them those that could
+    /// not be reached last time.
+    fn candidates(&self) -> (Vec<Arc<Broker>>, Vec<Arc<Broker>>) {
         let mut candidates = self.brokers();
+        // Drawn from a known order, so that a seeded run repeats itself.
+        candidates.sort_unstable_by_key(|broker| broker.node_id());
         fastrand::shuffle(&mut candidates);
-        candidates.sort_by_key(|broker| {
-            (broker.open_connection(ConnectionClass::Control).is_none(), broker.is_failing(ConnectionClass::Control))
-        });
-        candidates
+        candidates.sort_by_key(|broker| broker.open_connection(ConnectionClass::Control).is_none());
+        candidates.into_iter().partition(|broker| !broker.is_failing(ConnectionClass::Control))
     }
 }
 

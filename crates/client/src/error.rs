@@ -337,6 +337,18 @@ impl Error {
         }
     }
 
+    /// A short name of what went wrong between request and answer, for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Error::Connect { .. } => "NOT_SENT",
+            Error::ConnectionLost { .. } => "CONNECTION_LOST",
+            Error::RequestTimeout { .. } => "NO_ANSWER_IN_TIME",
+            Error::Malformed { .. } => "MALFORMED_ANSWER",
+            Error::Encode { .. } => "NOT_ENCODED",
+            _ => "OTHER",
+        }
+    }
+
     /// The broker's error code, if one is behind this error.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -39,6 +39,7 @@ mod versions;
 
 pub use kanat_protocol::batch::RecordBatch;
 pub use kanat_protocol::compression::{Codec, Compression};
+pub use kanat_telemetry::Metrics;
 
 pub use self::admin::{Admin, ConfigEntry, NewTopic, Outcomes};
 pub use self::batch_producer::{

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kanat_telemetry::{ClientMetrics, Metrics};
+
 use crate::error::{Error, Result};
 use crate::transport::Connector;
 
@@ -57,6 +59,15 @@ pub struct ClientOptions {
     /// Silence on a TCP connection after which the system probes the other side, in milliseconds; 0 never does. A
     /// connection that stays silent twice as long ends.
     pub tcp_keepalive_ms: u64,
+    /// Longest silence a broker can ask for by throttling, in milliseconds. Requests to it wait that long before they
+    /// are sent.
+    pub throttle_ms_max: u64,
+    /// Time without a request after which a connection is not used again, in milliseconds; a new one is made when it is
+    /// needed. Below the brokers' `connections.max.idle.ms` (10 minutes by default), so that no request meets a
+    /// connection about to be closed.
+    pub connections_max_idle_ms: u64,
+    /// What is counted, and where; `None` counts nothing.
+    pub metrics: Option<Metrics>,
     /// Makes the byte streams instead of plain TCP.
     pub connector: Option<Arc<dyn Connector>>,
 }
@@ -76,6 +87,9 @@ impl Default for ClientOptions {
             metadata_max_age_ms: 300_000,
             backoff: BackoffOptions::default(),
             tcp_keepalive_ms: 60_000,
+            throttle_ms_max: 60_000,
+            connections_max_idle_ms: 540_000,
+            metrics: None,
             connector: None,
         }
     }
@@ -140,6 +154,24 @@ impl ClientOptions {
         self
     }
 
+    /// Counts requests, bytes, latencies, errors and buffers in `metrics`, under this client's id.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Sets [`throttle_ms_max`](Self::throttle_ms_max).
+    pub fn with_throttle_ms_max(mut self, throttle_ms_max: u64) -> Self {
+        self.throttle_ms_max = throttle_ms_max;
+        self
+    }
+
+    /// Sets [`connections_max_idle_ms`](Self::connections_max_idle_ms).
+    pub fn with_connections_max_idle_ms(mut self, connections_max_idle_ms: u64) -> Self {
+        self.connections_max_idle_ms = connections_max_idle_ms;
+        self
+    }
+
     /// Sets [`connector`](Self::connector): every connection is dialled through it.
     pub fn with_connector(mut self, connector: Arc<dyn Connector>) -> Self {
         self.connector = Some(connector);
@@ -167,6 +199,10 @@ impl ClientOptions {
             return invalid("backoff", "needs 1 <= initial_ms <= max_ms and base >= 1");
         }
         Ok(())
+    }
+
+    pub(crate) fn metrics(&self) -> Option<ClientMetrics> {
+        self.metrics.as_ref().map(|metrics| metrics.client(&self.client_id))
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {

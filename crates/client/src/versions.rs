@@ -17,7 +17,7 @@ pub(crate) fn spoken(api: ApiKey) -> Option<VersionRange> {
         ApiKey::Produce => (3, 12),
         ApiKey::Fetch => (4, 17),
         ApiKey::ListOffsets => (1, 7),
-        ApiKey::Metadata => (4, 12),
+        ApiKey::Metadata => (4, 13),
         ApiKey::OffsetCommit => (2, 8),
         ApiKey::OffsetFetch => (1, 8),
         ApiKey::FindCoordinator => (1, 4),

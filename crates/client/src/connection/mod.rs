@@ -10,6 +10,7 @@
 
 mod in_flight;
 mod io;
+mod throttle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,12 +20,15 @@ use bytes::Bytes;
 use kanat_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, Body, Request, StrBytes};
 use kanat_protocol::version::{ApiVersions, VersionRange};
 use kanat_protocol::{ErrorCode, frame};
+use kanat_telemetry::ConnectionMetrics;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use self::in_flight::InFlight;
+use self::throttle::Throttle;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
 use crate::transport::{Established, establish};
@@ -57,7 +61,12 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     frames: mpsc::UnboundedSender<Bytes>,
     window: Arc<Semaphore>,
+    window_size: usize,
     versions: ApiVersions,
+    throttle: Throttle,
+    /// When the last request was sent.
+    used: Mutex<Instant>,
+    metrics: Option<ConnectionMetrics>,
 }
 
 impl fmt::Debug for Connection {
@@ -116,7 +125,11 @@ impl Connection {
             shared,
             frames,
             window: Arc::new(Semaphore::new(options.in_flight_requests_max)),
+            window_size: options.in_flight_requests_max,
             versions: ApiVersions::default(),
+            throttle: Throttle::new(options.throttle_ms_max),
+            used: Mutex::new(Instant::now()),
+            metrics: options.metrics().map(|metrics| metrics.connected(address)),
         };
         connection.versions = connection.ask_versions(options.connect_timeout()).await?;
         Ok(connection)
@@ -152,6 +165,23 @@ impl Connection {
         self.shared.in_flight.lock().closed().is_none()
     }
 
+    /// Whether nothing was sent for so long that the broker may have closed its side already.
+    pub(crate) fn is_stale(&self, idle_max: Duration) -> bool {
+        self.used.lock().elapsed() >= idle_max && self.window.available_permits() == self.window_size
+    }
+
+    /// Waits until nothing is under way, at most until `deadline`, and closes.
+    pub(crate) async fn drain(&self, deadline: Instant) {
+        let every = u32::try_from(self.window_size).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout_at(deadline, self.window.acquire_many(every)).await;
+        self.close();
+    }
+
+    /// Closes now; whoever waits for an answer learns that this client closed.
+    pub(crate) fn close(&self) {
+        self.shared.close("closed by this client");
+    }
+
     /// The highest version of `api` both sides speak.
     pub(crate) fn version(&self, api: ApiKey) -> Result<i16> {
         let unsupported = |reason: String| Error::UnsupportedApi { address: Arc::clone(&self.address), api, reason };
@@ -179,15 +209,48 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Q::Response> {
         let body = self.exchange(api, version, request, timeout).await?;
-        self.decode(api, version, body)
+        let response: Q::Response = self.decode(api, version, body)?;
+        if let Some(silence) = self.throttle.on_answer(api, version, &response) {
+            tracing::debug!(broker = %self.address, ?api, silence_ms = silence.as_millis(), "throttled");
+            self.metrics.iter().for_each(|metrics| metrics.throttled(silence));
+        }
+        Ok(response)
     }
 
     fn decode<M: Body>(&self, api: ApiKey, version: i16, body: Bytes) -> Result<M> {
         frame::decode_body::<M>(api, version, body).map_err(|error| self.malformed(api, error.to_string()))
     }
 
-    /// Sends one request and returns the body of its answer.
+    /// Sends one request and returns the body of its answer. Waits first while the broker wants silence, which the
+    /// timeout does not count.
     async fn exchange<Q: Request + Sync>(
+        &self,
+        api: ApiKey,
+        version: i16,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Bytes> {
+        self.throttle.wait().await;
+        *self.used.lock() = Instant::now();
+        let pending = self.metrics.as_ref().map(|metrics| metrics.request(api as i16, &api));
+        let span = tracing::trace_span!("request", broker = %self.address, ?api, version);
+        let answer = self.send(api, version, request, timeout).instrument(span).await;
+        match (&answer, pending) {
+            (Ok(body), Some(pending)) => pending.answered(body.len()),
+            (Err(error), Some(_)) => self.count_error(api, error.kind()),
+            (_, None) => {}
+        }
+        answer
+    }
+
+    fn count_error(&self, api: ApiKey, error: &str) {
+        if let Some(metrics) = &self.metrics {
+            metrics.error(&api, error);
+        }
+    }
+
+    /// Sends one request and waits for its answer at most `timeout`.
+    async fn send<Q: Request + Sync>(
         &self,
         api: ApiKey,
         version: i16,
@@ -238,6 +301,9 @@ impl Connection {
             reason: format!("connection closed before the request was sent: {reason}"),
         };
         let answer = in_flight.register(id, api, place).map_err(not_sent)?;
+        if let Some(metrics) = &self.metrics {
+            metrics.sent(frame.len());
+        }
         // A writer that is gone has closed or is about to close the connection, which answers the waiter.
         let _ = self.frames.send(frame);
         Ok(answer)
@@ -254,6 +320,7 @@ impl Connection {
 
     /// An answer that carries an error code.
     pub(crate) fn server_error(&self, api: ApiKey, subject: String, code: ErrorCode, message: Option<String>) -> Error {
+        self.count_error(api, code.name());
         Error::Server { address: Arc::clone(&self.address), api, subject, code, message }
     }
 }

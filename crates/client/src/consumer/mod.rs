@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kanat_telemetry::Buffer;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -152,6 +153,14 @@ impl Consumer {
             room: Arc::new(Semaphore::new(options.buffer_bytes_max)),
             options,
         });
+        if let Some(metrics) = shared.cluster.metrics() {
+            let weak = Arc::downgrade(&shared);
+            let fill = move || {
+                let shared = weak.upgrade()?;
+                Some(shared.options.buffer_bytes_max.saturating_sub(shared.room.available_permits()) as u64)
+            };
+            metrics.watch_buffer(Buffer::Consumer, fill);
+        }
         let leaders = tokio::spawn(leaders::run(Arc::clone(&shared)));
         Ok(Consumer { shared, leaders })
     }

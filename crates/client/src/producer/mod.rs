@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kanat_protocol::compression::Compressor;
+use kanat_telemetry::Buffer;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -96,6 +97,11 @@ impl Producer {
             compressors: Mutex::new(Vec::new()),
             options,
         });
+        if let Some(metrics) = shared.cluster.metrics() {
+            let weak = Arc::downgrade(&shared);
+            let fill = move || Some(weak.upgrade()?.accumulator.lock().buffered_bytes() as u64);
+            metrics.watch_buffer(Buffer::Producer, fill);
+        }
         let sender = tokio::spawn(sender::run(Arc::clone(&shared)));
         Ok(Producer { running: Arc::new(Running { shared, sender }) })
     }

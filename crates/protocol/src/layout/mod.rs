@@ -18,7 +18,7 @@ use crate::messages::{ApiKey, Decodable, Message};
 use crate::version::VersionRange;
 
 /// A message body with a known layout; implemented for every request and response in [`crate::messages`].
-pub trait Body: Message + Decodable {
+pub trait Body: Message + Decodable + 'static {
     /// The API the message belongs to.
     const API_KEY: ApiKey;
     /// The message's name, for errors.
