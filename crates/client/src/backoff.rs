@@ -67,7 +67,8 @@ impl Retry {
         self.pause(error).await
     }
 
-    async fn pause(&mut self, error: Error) -> Result<()> {
+    /// As [`wait`](Self::wait) for a failure that says nothing of retries but is worth one.
+    pub(crate) async fn pause(&mut self, error: Error) -> Result<()> {
         let wait = self.backoff.next_wait();
         if Instant::now() + wait >= self.deadline {
             let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -14,6 +14,7 @@ use crate::metadata::{Metadata, TopicInfo};
 use crate::options::ClientOptions;
 use crate::partition::PartitionClient;
 use crate::producer::{Producer, ProducerOptions};
+use crate::transaction::{TransactionalOptions, TransactionalProducer};
 use crate::types::{Isolation, ListedOffset, OffsetSpec, TopicPartition, UnknownTopic};
 
 /// A Kafka cluster. Clones share connections (at most three per broker) and metadata; the connections close when the
@@ -106,6 +107,14 @@ impl Client {
     /// [`Error::InvalidOption`](crate::Error::InvalidOption).
     pub fn producer(&self, options: ProducerOptions) -> Result<Producer> {
         Producer::new(Arc::clone(&self.cluster), options)
+    }
+
+    /// A producer whose records become visible by transaction. Takes over its transactional id.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption); what the coordinator answers.
+    pub async fn transactional_producer(&self, options: TransactionalOptions) -> Result<TransactionalProducer> {
+        TransactionalProducer::new(Arc::clone(&self.cluster), options).await
     }
 
     /// Topics, records and configurations of the cluster.

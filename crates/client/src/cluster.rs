@@ -22,7 +22,7 @@ use crate::bootstrap::bootstrap;
 use crate::broker::{Broker, ConnectionClass};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
-use crate::metadata::{Metadata, MetadataCache};
+use crate::metadata::{LeaderHint, Metadata, MetadataCache};
 use crate::options::ClientOptions;
 use crate::types::{TopicId, UnknownTopic};
 
@@ -137,7 +137,7 @@ impl Cluster {
             metrics.metadata_refreshed();
         }
         let metadata = self.metadata.merge(&response, names.is_none());
-        self.update_brokers(&metadata, connection);
+        self.update_brokers(&metadata, Some(connection));
         Ok(metadata)
     }
 
@@ -171,16 +171,23 @@ impl Cluster {
         bootstrap(&self.options).instrument(span).await.map(Arc::new)
     }
 
+    /// Uses leaders that brokers named instead of asking for metadata.
+    pub(crate) fn learn_leaders(&self, hints: &[LeaderHint]) {
+        if let Some(metadata) = self.metadata.learn_leaders(hints) {
+            self.update_brokers(&metadata, None);
+        }
+    }
+
     /// Makes the brokers those of the snapshot; keeps the connections of the ones that stay.
-    fn update_brokers(&self, metadata: &Metadata, answered: Arc<Connection>) {
+    fn update_brokers(&self, metadata: &Metadata, answered: Option<Arc<Connection>>) {
         let mut brokers = self.brokers.lock();
         brokers.retain(|id, broker| metadata.broker(*id).is_some_and(|info| info.address == *broker.address()));
         for info in metadata.brokers() {
             let broker = brokers.entry(info.node_id).or_insert_with(|| {
                 Arc::new(Broker::new(info.node_id, Arc::clone(&info.address), Arc::clone(&self.options)))
             });
-            if info.address == *answered.address() {
-                broker.adopt(ConnectionClass::Control, Arc::clone(&answered));
+            if let Some(answered) = answered.as_ref().filter(|answered| info.address == *answered.address()) {
+                broker.adopt(ConnectionClass::Control, Arc::clone(answered));
             }
         }
     }

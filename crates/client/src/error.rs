@@ -236,7 +236,8 @@ pub enum Error {
 
     /// A record was not acknowledged in time.
     #[error(
-        "no acknowledgement for topic {topic} partition {partition} within delivery_timeout_ms {delivery_timeout_ms}{}",
+        "no acknowledgement for topic {topic} partition {partition} within delivery_timeout_ms {delivery_timeout_ms}{}{}",
+        if *.maybe_written { ", whether the record was written is unknown" } else { ", the record was not written" },
         .last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default()
     )]
     DeliveryTimeout {
@@ -246,6 +247,8 @@ pub enum Error {
         partition: i32,
         /// The bound, in milliseconds.
         delivery_timeout_ms: u64,
+        /// Whether an attempt ended without telling what became of the record.
+        maybe_written: bool,
         /// The last failure of an attempt. `None` when the record was never sent.
         last: Option<Box<Error>>,
     },
@@ -259,6 +262,61 @@ pub enum Error {
         partition: i32,
         /// The code that told.
         code: ErrorCode,
+    },
+
+    /// The broker refused this record, and this one only, of its batch (KIP-467): the others were sent again without
+    /// it.
+    #[error("topic {topic} partition {partition}: record refused: {reason}")]
+    InvalidRecord {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The broker's own words.
+        reason: Arc<str>,
+    },
+
+    /// A record was on its way when it was given up.
+    #[error("whether a record for topic {topic} partition {partition} was written is unknown: {reason}")]
+    Unacknowledged {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// Why nobody waits for the answer any more.
+        reason: Arc<str>,
+    },
+
+    /// Another producer took over the transactional id. This one can do nothing any more.
+    #[error("another producer has taken over {transactional_id}")]
+    ProducerFenced {
+        /// Transactional id.
+        transactional_id: Arc<str>,
+    },
+
+    /// Something of the transaction is lost: it can only be aborted.
+    #[error("transaction must be aborted: {cause}")]
+    TransactionMustAbort {
+        /// What happened.
+        cause: Box<Error>,
+    },
+
+    /// The record's transaction was aborted.
+    #[error("transaction aborted")]
+    TransactionAborted,
+
+    /// Whether the transaction was committed is unknown. The next one begins only when it is decided.
+    #[error("whether the transaction was committed is unknown: {cause}")]
+    CommitUnknown {
+        /// What happened.
+        cause: Box<Error>,
+    },
+
+    /// A transaction was asked for something it cannot do now.
+    #[error("transactional producer: {reason}")]
+    TransactionState {
+        /// What is in the way.
+        reason: Arc<str>,
     },
 
     /// Offsets cannot be committed from outside while the group has members.
@@ -330,8 +388,12 @@ impl Error {
     /// Whether the request may have been applied although it failed.
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
-            Error::ConnectionLost { .. } | Error::RequestTimeout { .. } | Error::SequenceBroken { .. } => true,
-            Error::DeliveryTimeout { last, .. } => last.is_some(),
+            Error::ConnectionLost { .. }
+            | Error::RequestTimeout { .. }
+            | Error::SequenceBroken { .. }
+            | Error::CommitUnknown { .. }
+            | Error::Unacknowledged { .. } => true,
+            Error::DeliveryTimeout { maybe_written, .. } => *maybe_written,
             Error::RetryTimeout { last, .. } => last.is_outcome_unknown(),
             _ => false,
         }
@@ -357,6 +419,7 @@ impl Error {
             Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => Some(ErrorCode::UnknownTopicOrPartition),
             Error::RetryTimeout { last, .. } => last.code(),
             Error::DeliveryTimeout { last: Some(last), .. } => last.code(),
+            Error::TransactionMustAbort { cause } | Error::CommitUnknown { cause } => cause.code(),
             _ => None,
         }
     }

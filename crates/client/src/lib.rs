@@ -7,6 +7,7 @@
 //! * [`PartitionClient`]: produce, fetch, offsets and deletion for one partition, one call at a time.
 //! * [`Consumer`]: many partitions at once, one fetch under way per broker, batches delivered still compressed.
 //! * [`Producer`]: records of any partitions in, one request per broker out, idempotent.
+//! * [`TransactionalProducer`]: records of any partitions, visible together or not at all.
 //! * [`Admin`] and [`Group`]: topics, configurations, committed offsets.
 //!
 //! Every wait has a deadline and every buffer a bound, both named in the options. Every future may be dropped at any
@@ -33,6 +34,7 @@ mod partition;
 mod produce;
 mod producer;
 mod stream_consumer;
+mod transaction;
 mod transport;
 mod types;
 mod versions;
@@ -54,7 +56,12 @@ pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use self::options::{BackoffOptions, ClientOptions};
 pub use self::partition::{OffsetAt, PartitionClient, Produced, Record, RecordAndOffset};
 pub use self::produce::Acks;
-pub use self::producer::{DeliveryFuture, ProduceRecord, Producer, ProducerOptions, RecordMetadata};
+pub use self::producer::{
+    DeliveryFuture, Partitioner, Partitioning, ProduceRecord, Producer, ProducerOptions, RecordMetadata,
+};
 pub use self::stream_consumer::{StartOffset, StreamConsumer};
+pub use self::transaction::{Transaction, TransactionalOptions, TransactionalProducer};
 pub use self::transport::{BoxFuture, BoxedStream, Connector, Stream};
-pub use self::types::{Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic};
+pub use self::types::{
+    GroupMetadata, Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic,
+};

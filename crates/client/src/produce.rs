@@ -13,6 +13,7 @@ use kanat_protocol::messages::{ApiKey, InitProducerIdRequest, ProduceRequest, Pr
 use crate::cluster::{Cluster, topic_name};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
+use crate::metadata::LeaderHint;
 use crate::types::TopicPartition;
 
 /// Batches from this size on are compressed and decoded on a blocking thread instead of the runtime's.
@@ -26,6 +27,9 @@ pub enum Acks {
     All,
     /// The leader's.
     Leader,
+    /// None: the broker does not answer. A record counts as written when its batch is handed to the connection, and
+    /// nobody learns its offset, or that it was lost.
+    None,
 }
 
 impl Acks {
@@ -33,6 +37,7 @@ impl Acks {
         match self {
             Acks::All => -1,
             Acks::Leader => 1,
+            Acks::None => 0,
         }
     }
 }
@@ -111,6 +116,62 @@ pub(crate) struct Ack {
     pub(crate) log_append_time: i64,
 }
 
+/// Why a broker did not append a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) error: Error,
+    /// Records named as the cause, by their place in the batch, with the broker's words.
+    pub(crate) records: Vec<(i32, Option<String>)>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { error, records: Vec::new() }
+    }
+}
+
+/// Leaders named by an answer that refused a batch because another broker leads the partition (KIP-951).
+pub(crate) fn leader_hints(response: &ProduceResponse) -> Vec<LeaderHint> {
+    let mut hints = Vec::new();
+    for topic in &response.responses {
+        for answer in topic.partition_responses.iter().filter(|answer| answer.current_leader.leader_id.0 >= 0) {
+            let leader = &answer.current_leader;
+            let endpoint = response.node_endpoints.iter().find(|node| node.node_id == leader.leader_id);
+            hints.push(LeaderHint {
+                partition: TopicPartition::new(topic.name.0.as_str(), answer.index),
+                leader: leader.leader_id.0,
+                leader_epoch: leader.leader_epoch,
+                endpoint: endpoint.map(|node| (node.host.as_str().to_owned(), node.port)),
+            });
+        }
+    }
+    hints
+}
+
+/// What a Produce answer says of each partition, in the order of `partitions`; one it does not name is malformed.
+pub(crate) fn read_answers_of(
+    connection: &Connection,
+    response: ProduceResponse,
+    partitions: &[&TopicPartition],
+) -> Vec<Result<Ack, Refusal>> {
+    let mut answers: HashMap<&str, HashMap<i32, &PartitionProduceResponse>> = HashMap::new();
+    for topic in &response.responses {
+        let of_topic = answers.entry(topic.name.0.as_str()).or_default();
+        of_topic.extend(topic.partition_responses.iter().map(|answer| (answer.index, answer)));
+    }
+    let read = |partition: &&TopicPartition| {
+        let answer = answers.get(&*partition.topic).and_then(|topic| topic.get(&partition.partition));
+        let Some(answer) = answer else {
+            return Err(connection.malformed(ApiKey::Produce, format!("no answer for {partition}")).into());
+        };
+        let records = answer.record_errors.iter().map(|record| {
+            (record.batch_index, record.batch_index_error_message.as_ref().map(|words| words.as_str().to_owned()))
+        });
+        read_answer(connection, &partition.topic, answer).map_err(|error| Refusal { error, records: records.collect() })
+    };
+    partitions.iter().map(read).collect()
+}
+
 /// The answer for one partition, by topic name and partition.
 pub(crate) fn read_answers(
     connection: &Connection,
@@ -120,13 +181,13 @@ pub(crate) fn read_answers(
     for topic in response.responses {
         let name = topic.name.0.as_str();
         for partition in topic.partition_responses {
-            answers.insert((name.to_owned(), partition.index), read_answer(connection, name, partition));
+            answers.insert((name.to_owned(), partition.index), read_answer(connection, name, &partition));
         }
     }
     answers
 }
 
-fn read_answer(connection: &Connection, topic: &str, answer: PartitionProduceResponse) -> Result<Ack> {
+fn read_answer(connection: &Connection, topic: &str, answer: &PartitionProduceResponse) -> Result<Ack> {
     let Some(code) = ErrorCode::from_code(answer.error_code) else {
         return Ok(Ack { base_offset: answer.base_offset, log_append_time: answer.log_append_time_ms });
     };
@@ -159,11 +220,16 @@ pub(crate) fn may_repeat(error: &Error, identity: Identity) -> bool {
     if identity.is_some() {
         return error.is_retriable();
     }
-    let maybe_appended = matches!(
+    error.is_retriable() && !is_maybe_appended(error)
+}
+
+/// Whether a failed attempt may have appended the batch.
+pub(crate) fn is_maybe_appended(error: &Error) -> bool {
+    let code_maybe = matches!(
         error.code(),
         Some(ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend | ErrorCode::NetworkException)
     );
-    error.is_retriable() && !error.is_outcome_unknown() && !maybe_appended
+    error.is_outcome_unknown() || code_maybe
 }
 
 #[cfg(test)]

@@ -120,3 +120,16 @@ impl OffsetAndMetadata {
         OffsetAndMetadata { offset, leader_epoch: -1, metadata: String::new() }
     }
 }
+
+/// Who a consumer is in its group: what a transaction needs to commit the group's offsets (KIP-447).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMetadata {
+    /// Name of the group.
+    pub group_id: String,
+    /// Generation, or member epoch under the consumer protocol; -1 while the consumer is no member.
+    pub generation: i32,
+    /// Member id, empty while the consumer is no member.
+    pub member_id: String,
+    /// Fixed name, when the member has one.
+    pub group_instance_id: Option<String>,
+}

@@ -18,6 +18,7 @@ mod error_code;
 pub mod frame;
 mod layout;
 pub mod messages;
+pub mod produce;
 pub mod version;
 mod wire;
 

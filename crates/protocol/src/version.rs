@@ -65,6 +65,8 @@ pub fn negotiate(api_key: ApiKey, ours: VersionRange, theirs: VersionRange) -> R
 pub struct ApiVersions {
     /// Sorted by API key.
     ranges: Vec<(i16, VersionRange)>,
+    /// Name and level of each feature the cluster has finalised.
+    features: Vec<(String, i16)>,
 }
 
 impl ApiVersions {
@@ -73,13 +75,22 @@ impl ApiVersions {
         let mut ranges: Vec<_> = ranges.into_iter().collect();
         ranges.sort_by_key(|(key, _)| *key);
         ranges.dedup_by_key(|(key, _)| *key);
-        ApiVersions { ranges }
+        ApiVersions { ranges, features: Vec::new() }
     }
 
     /// Takes the table out of a broker's answer.
     pub fn from_response(response: &ApiVersionsResponse) -> ApiVersions {
         let ranges = response.api_keys.iter();
-        ApiVersions::new(ranges.map(|api| (api.api_key, VersionRange::new(api.min_version, api.max_version))))
+        let table =
+            ApiVersions::new(ranges.map(|api| (api.api_key, VersionRange::new(api.min_version, api.max_version))));
+        let features = response.finalized_features.iter();
+        let features = features.map(|feature| (feature.name.as_str().to_owned(), feature.max_version_level));
+        ApiVersions { features: features.collect(), ..table }
+    }
+
+    /// The level at which the cluster has finalised a feature; `None` if it does not have it.
+    pub fn feature(&self, name: &str) -> Option<i16> {
+        self.features.iter().find(|(known, _)| known == name).map(|(_, level)| *level)
     }
 
     /// Versions the broker offers of an API; `None` if it does not have the API.

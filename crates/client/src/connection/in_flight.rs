@@ -8,15 +8,41 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kanat_protocol::messages::ApiKey;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// What a waiter gets: the response frame, or why there will be none.
-pub(super) type Answer = Result<Bytes, Arc<str>>;
+pub(crate) type Answer = Result<Bytes, Arc<str>>;
+
+/// One answer of many that come out of one channel, told apart by the token given with the request.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) token: u64,
+    pub(crate) answer: Answer,
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    /// To the one future that waits for it.
+    One(oneshot::Sender<Answer>),
+    /// To a task that has many requests under way.
+    Shared { token: u64, answers: mpsc::UnboundedSender<Answered> },
+}
+
+impl Waiter {
+    /// The waiter may be gone; then the answer is dropped here.
+    fn send(self, answer: Answer) {
+        match self {
+            Waiter::One(waiter) => drop(waiter.send(answer)),
+            Waiter::Shared { token, answers } => drop(answers.send(Answered { token, answer })),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Waiting {
     api: ApiKey,
-    answer: oneshot::Sender<Answer>,
+    waiter: Waiter,
     /// The place in the in-flight window; free again when the answer came, not when the waiter went away.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -57,21 +83,32 @@ impl InFlight {
         api: ApiKey,
         place: Option<OwnedSemaphorePermit>,
     ) -> Result<oneshot::Receiver<Answer>, Arc<str>> {
+        let (answer, receiver) = oneshot::channel();
+        self.register_waiter(id, api, Waiter::One(answer), place)?;
+        Ok(receiver)
+    }
+
+    /// As [`register`](Self::register) with a waiter of the caller's.
+    pub(super) fn register_waiter(
+        &mut self,
+        id: i32,
+        api: ApiKey,
+        waiter: Waiter,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Arc<str>> {
         if let Some(reason) = &self.closed {
             return Err(Arc::clone(reason));
         }
-        let (answer, receiver) = oneshot::channel();
-        self.waiting.insert(id, Waiting { api, answer, _place: place });
-        Ok(receiver)
+        self.waiting.insert(id, Waiting { api, waiter, _place: place });
+        Ok(())
     }
 
     /// Hands a response frame to its waiter. An id nobody asked for means the stream is out of step: the caller closes
     /// the connection with the reason given.
     pub(super) fn answer(&mut self, id: i32, frame: Bytes) -> Result<(), String> {
         match self.waiting.remove(&id) {
-            // The waiter may be gone; then the frame is dropped here.
             Some(waiting) => {
-                let _ = waiting.answer.send(Ok(frame));
+                waiting.waiter.send(Ok(frame));
                 Ok(())
             }
             None => Err(format!("response with correlation id {id} that no request waits for")),
@@ -86,7 +123,7 @@ impl InFlight {
         let reason: Arc<str> = reason.into();
         for (_, waiting) in self.waiting.drain() {
             tracing::debug!(api = ?waiting.api, %reason, "request lost");
-            let _ = waiting.answer.send(Err(Arc::clone(&reason)));
+            waiting.waiter.send(Err(Arc::clone(&reason)));
         }
         self.closed = Some(reason);
     }

@@ -1,5 +1,6 @@
 //! The two tasks of a connection: one writes frames, one reads them.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,8 +12,8 @@ use super::Shared;
 
 /// Small frames are read many at a time into a buffer of this size; a larger frame gets memory of exactly its size.
 const READ_CHUNK_BYTES: usize = 16 * 1024;
-/// Frames the writer takes from its queue at a time.
-const WRITE_FRAMES_MAX: usize = 32;
+/// Frames, or pieces of them, the writer takes from its queue and hands to the socket at a time.
+const WRITE_FRAMES_MAX: usize = 64;
 /// Shortest frame: a correlation id.
 const FRAME_BYTES_MIN: usize = 4;
 
@@ -43,10 +44,32 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     let _ = socket.shutdown().await;
 }
 
+/// Writes everything with as few system calls as the socket allows, without copying it together.
 async fn write_all<W: AsyncWrite + Unpin>(socket: &mut W, frames: &mut Vec<Bytes>) -> std::io::Result<()> {
-    for frame in frames.drain(..) {
-        socket.write_all(&frame).await?;
+    let mut first = 0;
+    while first < frames.len() {
+        let mut written = match &frames[first..] {
+            [only] => socket.write(only).await?,
+            several => {
+                let slices: Vec<IoSlice<'_>> = several.iter().map(|frame| IoSlice::new(frame)).collect();
+                socket.write_vectored(&slices).await?
+            }
+        };
+        if written == 0 && !frames[first].is_empty() {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        while let Some(frame) = frames.get_mut(first) {
+            if written < frame.len() {
+                let _ = frame.split_to(written);
+                break;
+            }
+            written -= frame.len();
+            // Given back at once: its memory may serve the next batch.
+            *frame = Bytes::new();
+            first += 1;
+        }
     }
+    frames.clear();
     socket.flush().await
 }
 

@@ -27,7 +27,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::in_flight::InFlight;
+pub(crate) use self::in_flight::{Answer, Answered};
+use self::in_flight::{InFlight, Waiter};
 use self::throttle::Throttle;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
@@ -189,6 +190,11 @@ impl Connection {
         self.versions.negotiate(api, ours).map_err(|error| unsupported(error.to_string()))
     }
 
+    /// The level at which the cluster has finalised a feature; `None` if it does not have it.
+    pub(crate) fn feature(&self, name: &str) -> Option<i16> {
+        self.versions.feature(name)
+    }
+
     /// Sends a request in the negotiated version and waits for its answer at most `timeout`.
     pub(crate) async fn request<Q: Request + Sync>(
         &self,
@@ -219,6 +225,61 @@ impl Connection {
 
     fn decode<M: Body>(&self, api: ApiKey, version: i16, body: Bytes) -> Result<M> {
         frame::decode_body::<M>(api, version, body).map_err(|error| self.malformed(api, error.to_string()))
+    }
+
+    /// Queues a request whose answer comes out of `answers` under `token`, also when the connection ends first. Requests
+    /// are written in the order of these calls. `encode` makes the frame, in pieces, from the correlation id and the
+    /// client id; without `answers` none is expected.
+    ///
+    /// The caller watches its deadlines and closes the connection when one is missed.
+    pub(crate) fn submit(
+        &self,
+        api: ApiKey,
+        answers: Option<(u64, &mpsc::UnboundedSender<Answered>)>,
+        encode: impl FnOnce(i32, &str) -> kanat_protocol::Result<Vec<Bytes>>,
+    ) -> Result<()> {
+        let id = self.shared.in_flight.lock().take_id();
+        let pieces = encode(id, &self.client_id).map_err(|error| Error::Encode {
+            address: Arc::clone(&self.address),
+            api,
+            reason: error.to_string(),
+        })?;
+        let mut in_flight = self.shared.in_flight.lock();
+        if let Some((token, answers)) = answers {
+            let waiter = Waiter::Shared { token, answers: answers.clone() };
+            in_flight.register_waiter(id, api, waiter, None).map_err(|reason| self.not_sent(&reason))?;
+        } else if let Some(reason) = in_flight.closed() {
+            return Err(self.not_sent(reason));
+        }
+        *self.used.lock() = Instant::now();
+        if let Some(metrics) = &self.metrics {
+            metrics.sent(pieces.iter().map(Bytes::len).sum());
+        }
+        // Queued under the lock, so that no other frame gets between the pieces.
+        for piece in pieces {
+            let _ = self.frames.send(piece);
+        }
+        Ok(())
+    }
+
+    /// Decodes the answer of a submitted request.
+    pub(crate) fn decode_answer<M: Body>(&self, api: ApiKey, version: i16, answer: Answer) -> Result<M> {
+        let frame = answer.map_err(|reason| self.lost(api, reason))?;
+        let (_, body) = frame::decode_response_header(frame, api, version)
+            .map_err(|error| self.malformed(api, error.to_string()))?;
+        let response = self.decode(api, version, body)?;
+        self.throttle.on_answer(api, version, &response);
+        Ok(response)
+    }
+
+    /// Ends the connection for a reason of the caller; everybody waiting learns the reason.
+    pub(crate) fn close_for(&self, reason: &str) {
+        self.shared.close(reason);
+    }
+
+    fn not_sent(&self, reason: &str) -> Error {
+        let reason = format!("connection closed before the request was sent: {reason}");
+        Error::Connect { address: Arc::clone(&self.address), reason }
     }
 
     /// Sends one request and returns the body of its answer. Waits first while the broker wants silence, which the
@@ -288,7 +349,7 @@ impl Connection {
         version: i16,
         request: &Q,
         place: Option<OwnedSemaphorePermit>,
-    ) -> Result<tokio::sync::oneshot::Receiver<in_flight::Answer>> {
+    ) -> Result<tokio::sync::oneshot::Receiver<Answer>> {
         let id = self.shared.in_flight.lock().take_id();
         let frame = frame::encode_request(version, id, &self.client_id, request).map_err(|error| Error::Encode {
             address: Arc::clone(&self.address),
@@ -296,11 +357,7 @@ impl Connection {
             reason: error.to_string(),
         })?;
         let mut in_flight = self.shared.in_flight.lock();
-        let not_sent = |reason: Arc<str>| Error::Connect {
-            address: Arc::clone(&self.address),
-            reason: format!("connection closed before the request was sent: {reason}"),
-        };
-        let answer = in_flight.register(id, api, place).map_err(not_sent)?;
+        let answer = in_flight.register(id, api, place).map_err(|reason| self.not_sent(&reason))?;
         if let Some(metrics) = &self.metrics {
             metrics.sent(frame.len());
         }

@@ -6,7 +6,7 @@ use kanat_protocol::messages::MetadataResponse;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::Metadata;
+use super::{LeaderHint, Metadata};
 
 /// Holder of the snapshot. Readers copy an `Arc`; refreshes queue on `refreshing` so that callers which need the same
 /// answer share it.
@@ -25,6 +25,13 @@ impl MetadataCache {
     /// Waits for the refresh under way, if any, and keeps others from starting one.
     pub(crate) async fn lock_refresh(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.refreshing.lock().await
+    }
+
+    /// Publishes leaders that are newer than those known, if there are any.
+    pub(crate) fn learn_leaders(&self, hints: &[LeaderHint]) -> Option<Arc<Metadata>> {
+        let mut current = self.current.write();
+        *current = Arc::new(current.with_leaders(hints)?);
+        Some(Arc::clone(&current))
     }
 
     /// Publishes an answer as the next generation.

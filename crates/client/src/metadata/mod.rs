@@ -15,7 +15,17 @@ use tokio::time::Instant;
 
 pub(crate) use self::cache::MetadataCache;
 use crate::error::{Error, Result};
-use crate::types::TopicId;
+use crate::types::{TopicId, TopicPartition};
+
+/// A leader that a broker named when it refused to be asked for one of its partitions (KIP-951).
+#[derive(Debug, Clone)]
+pub(crate) struct LeaderHint {
+    pub(crate) partition: TopicPartition,
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    /// Host and port of the leader.
+    pub(crate) endpoint: Option<(String, i32)>,
+}
 
 /// One broker as metadata names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +182,34 @@ impl Metadata {
         next
     }
 
+    /// A copy with leaders that are newer than those known. `None` if there are none.
+    fn with_leaders(&self, hints: &[LeaderHint]) -> Option<Metadata> {
+        let mut next = self.clone();
+        let mut changed = false;
+        for hint in hints {
+            let Some(topic) = next.topics.get_mut(&*hint.partition.topic) else { continue };
+            let Ok(place) =
+                topic.partitions.binary_search_by_key(&hint.partition.partition, |partition| partition.partition)
+            else {
+                continue;
+            };
+            let is_newer = hint.leader_epoch > topic.partitions[place].leader_epoch;
+            if !is_newer || (hint.endpoint.is_none() && !next.brokers.contains_key(&hint.leader)) {
+                continue;
+            }
+            let partition = &mut Arc::make_mut(topic).partitions[place];
+            (partition.leader, partition.leader_epoch) = (Some(hint.leader), hint.leader_epoch);
+            if let Some((host, port)) = &hint.endpoint {
+                let info = |rack| BrokerInfo { node_id: hint.leader, address: address(host, *port), rack };
+                let rack = next.brokers.get(&hint.leader).and_then(|known| known.rack.clone());
+                next.brokers.insert(hint.leader, info(rack));
+            }
+            changed = true;
+        }
+        next.generation += 1;
+        changed.then_some(next)
+    }
+
     fn merge_topic(&mut self, topic: &MetadataResponseTopic, before: &Metadata, now: Instant) {
         let Some(name) = topic.name.as_ref().map(|name| name.0.as_str()) else { return };
         let known = before.topics.get(name);
@@ -191,14 +229,15 @@ impl Metadata {
 }
 
 fn broker_info(broker: &kanat_protocol::messages::metadata_response::MetadataResponseBroker) -> BrokerInfo {
-    let host = broker.host.as_str();
-    let address =
-        if host.contains(':') { format!("[{host}]:{}", broker.port) } else { format!("{host}:{}", broker.port) };
     BrokerInfo {
         node_id: broker.node_id.0,
-        address: address.into(),
+        address: address(broker.host.as_str(), broker.port),
         rack: broker.rack.as_ref().map(|rack| rack.as_str().to_owned()),
     }
+}
+
+fn address(host: &str, port: i32) -> Arc<str> {
+    if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
 }
 
 fn topic_info(

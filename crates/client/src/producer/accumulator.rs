@@ -1,85 +1,39 @@
-//! Records on their way out, per partition: an open batch that takes records, full ones behind it, at most one under
-//! way. A state machine: time comes in as an argument, and what is to be sent goes out as [`Draft`]s.
+//! Records on their way out, per partition. A state machine: time comes in as an argument, what is to be sent goes out
+//! as [`Draft`]s, and what became of it comes back to [`Accumulator::settle`]. [`Queue`] tells how order is kept.
 //!
 //! An open batch whose linger is over stays open until it is taken: while the broker is busy, batches grow instead of
 //! queueing up small.
 //!
-//! Order within a partition: the batch to repeat goes before the full ones, those before the open one, and nothing goes
-//! while one is under way. Sequences are given out when a batch leaves for the first time, so a batch to repeat keeps
-//! its own and the broker recognises it.
+//! What a record costs: one look at the topic used last, one pass of encoding into the open batch, one reference to the
+//! batch's outcome. The monotonic clock is read per batch. A batch's memory starts at the size of the partition's last
+//! batch and goes back to a pool when the batch is acknowledged.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::{BatchBuilder, BatchOptions, HEADER_BYTES};
 use tokio::time::Instant;
 
 use super::ProduceRecord;
 use super::options::ProducerOptions;
-use super::outcome::{DeliveryFuture, Outcome};
-use super::partitioner::{key_partition, other_partition};
+use super::outcome::{DeliveryFuture, Outcome, WHOLE};
+use super::partitioner::{Keyless, Partitioning, key_partition, other_partition};
+use super::queue::{Content, Draft, Filling, IdUsedUp, Queue};
+use super::split;
 use crate::error::{Error, Result};
-use crate::produce::{Ack, Identity, advance_sequence};
+use crate::produce::{Ack, Acks, Identity, Refusal, is_maybe_appended, may_repeat};
 use crate::types::TopicPartition;
 
-/// A batch taking records, or full and waiting.
 #[derive(Debug)]
-struct Filling {
-    builder: BatchBuilder,
-    outcome: Arc<Outcome>,
-    opened_at: Instant,
-}
-
-/// What is inside a batch that leaves.
-#[derive(Debug)]
-pub(super) enum Content {
-    /// Records to be sealed.
-    Open(BatchBuilder),
-    /// Sealed for an earlier attempt.
-    Sealed(Bytes),
-}
-
-/// A batch that leaves, or comes back to be repeated.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) queue: usize,
-    pub(super) partition: TopicPartition,
-    pub(super) content: Content,
-    pub(super) identity: Identity,
-    pub(super) outcome: Arc<Outcome>,
-    /// Uncompressed size, as counted in the buffer.
-    pub(super) bytes: usize,
-    pub(super) deadline: Instant,
-    /// Failure of the attempt before.
-    pub(super) last: Option<Error>,
-}
-
-/// One partition.
-#[derive(Debug)]
-struct Queue {
-    partition: TopicPartition,
-    open: Option<Filling>,
-    /// The open batch may leave: its linger is over or somebody flushes. It takes records until it does, so that
-    /// batches grow while the broker is busy.
-    due: bool,
-    full: VecDeque<Filling>,
-    repeat: Option<Draft>,
-    /// Outcome and size of the batch under way.
-    under_way: Option<(Arc<Outcome>, usize)>,
-    /// Nothing leaves before this time: the last attempt failed.
-    held_until: Option<Instant>,
-    sequence: (Identity, i32),
-    /// Whether it stands in the list of ready queues.
-    listed: bool,
-}
-
-#[derive(Debug, Default)]
 struct Topic {
+    name: Arc<str>,
     /// Index into `queues` by partition.
     queues: Vec<usize>,
-    /// Partition of records without a key.
-    sticky: usize,
+    /// Where the next record without a key goes.
+    keyless: Keyless,
 }
 
 /// Why a record was not taken.
@@ -93,30 +47,52 @@ pub(super) enum Refused {
     Error(Error),
 }
 
+/// What became of a batch that was sent.
+#[derive(Debug)]
+pub(super) enum Settled {
+    Acknowledged,
+    /// It, or parts of it, go again.
+    Repeats,
+    /// Given up, or decided by the broker.
+    Failed(Error),
+}
+
 /// All partitions of a producer.
 #[derive(Debug)]
 pub(super) struct Accumulator {
     options: ProducerOptions,
-    topics: HashMap<Arc<str>, Topic>,
+    transactional: bool,
+    topics: HashMap<Arc<str>, usize>,
+    known_topics: Vec<Topic>,
+    /// Index into `known_topics`; most records follow one of the same topic.
+    last_topic: usize,
     queues: Vec<Queue>,
     ready: VecDeque<usize>,
     /// Open batches by the time their linger ends.
     lingering: VecDeque<(Instant, usize)>,
     held: Vec<usize>,
     buffered_bytes: usize,
+    /// Batches under way.
+    under_way: usize,
+    pool: Pool,
     closed: bool,
 }
 
 impl Accumulator {
-    pub(super) fn new(options: ProducerOptions) -> Accumulator {
+    pub(super) fn new(options: ProducerOptions, transactional: bool) -> Accumulator {
         Accumulator {
+            pool: Pool { idle: Vec::new(), idle_bytes: 0, idle_bytes_max: options.buffer_bytes_max / 4 },
             options,
+            transactional,
             topics: HashMap::new(),
+            known_topics: Vec::new(),
+            last_topic: 0,
             queues: Vec::new(),
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
             held: Vec::new(),
             buffered_bytes: 0,
+            under_way: 0,
             closed: false,
         }
     }
@@ -134,52 +110,55 @@ impl Accumulator {
         self.topics.contains_key(topic)
     }
 
+    pub(super) fn queue(&self, index: usize) -> &Queue {
+        &self.queues[index]
+    }
+
+    pub(super) fn queue_mut(&mut self, index: usize) -> &mut Queue {
+        &mut self.queues[index]
+    }
+
     /// Learns a topic's partitions; their number only grows.
     pub(super) fn set_partitions(&mut self, name: &str, partitions: usize) {
-        let name = self.topics.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name));
-        let topic = self
-            .topics
-            .entry(Arc::clone(&name))
-            .or_insert_with(|| Topic { queues: Vec::new(), sticky: fastrand::usize(..partitions.max(1)) });
+        let place = match self.topics.get(name) {
+            Some(place) => *place,
+            None => {
+                let name: Arc<str> = name.into();
+                let keyless = Keyless::new(&self.options.partitioning, partitions);
+                self.known_topics.push(Topic { name: Arc::clone(&name), queues: Vec::new(), keyless });
+                self.topics.insert(name, self.known_topics.len() - 1);
+                self.known_topics.len() - 1
+            }
+        };
+        let topic = &mut self.known_topics[place];
         for partition in topic.queues.len()..partitions {
             topic.queues.push(self.queues.len());
-            self.queues.push(Queue {
-                partition: TopicPartition {
-                    topic: Arc::clone(&name),
-                    partition: i32::try_from(partition).unwrap_or(i32::MAX),
-                },
-                open: None,
-                due: false,
-                full: VecDeque::new(),
-                repeat: None,
-                under_way: None,
-                held_until: None,
-                sequence: (Identity::NONE, 0),
-                listed: false,
-            });
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            self.queues.push(Queue::new(TopicPartition { topic: Arc::clone(&topic.name), partition }));
         }
     }
 
     /// Encodes a record into its partition's open batch. The flag says that the sender has something to do or a new
     /// time to wake.
+    #[inline]
     pub(super) fn append(
         &mut self,
         record: &ProduceRecord<'_>,
         timestamp: i64,
-        now: Instant,
+        now: impl Fn() -> Instant,
     ) -> Result<(DeliveryFuture, bool), Refused> {
         if self.closed {
             return Err(Refused::Error(Error::Closed { what: "producer" }));
         }
-        let topic = self.topics.get(record.topic).filter(|topic| !topic.queues.is_empty());
-        let topic = topic.ok_or(Refused::UnknownTopic)?;
-        let index = choose(topic, record)?;
-        let wire_bytes = self.record_bytes(index, record, timestamp)?;
-        if self.buffered_bytes + wire_bytes > self.options.buffer_bytes_max {
+        let index = self.choose(record)?;
+        let bytes = self.record_bytes(index, record, timestamp)?;
+        if self.buffered_bytes + bytes > self.options.buffer_bytes_max {
             return Err(Refused::Full);
         }
-        let (queued, mut wake) = self.open_for(index, wire_bytes, record, now);
-        let queue = &mut self.queues[queued];
+        let mut wake = false;
+        let has_room = self.queues[index].open.as_ref().is_some_and(|filling| self.has_room(filling, bytes));
+        let index = if has_room { index } else { self.open_for(index, bytes, record, &now, &mut wake)? };
+        let queue = &mut self.queues[index];
         let filling = queue.open.as_mut().expect("open_for leaves an open batch with room");
         let before = filling.builder.len_bytes();
         let delta = match filling.builder.append(timestamp, record.key, record.value, record.headers) {
@@ -195,15 +174,43 @@ impl Accumulator {
         };
         let after = filling.builder.len_bytes();
         self.buffered_bytes += after - before;
-        let future = DeliveryFuture::new(Arc::clone(&filling.outcome), delta);
+        let future = DeliveryFuture::new(Arc::clone(&filling.outcome), delta, timestamp);
         if after >= self.options.batch_bytes_max {
-            self.close_open(queued);
+            self.close_open(index);
             wake = true;
         }
         Ok((future, wake))
     }
 
+    fn has_room(&self, filling: &Filling, bytes: usize) -> bool {
+        filling.builder.is_empty() || filling.builder.len_bytes() + bytes <= self.options.batch_bytes_max
+    }
+
+    /// The queue a record goes to.
+    #[inline]
+    fn choose(&mut self, record: &ProduceRecord<'_>) -> Result<usize, Refused> {
+        if self.known_topics.get(self.last_topic).is_none_or(|topic| &*topic.name != record.topic) {
+            self.last_topic = *self.topics.get(record.topic).ok_or(Refused::UnknownTopic)?;
+        }
+        let topic = &mut self.known_topics[self.last_topic];
+        let count = topic.queues.len();
+        if count == 0 {
+            return Err(Refused::UnknownTopic);
+        }
+        let partition = match (record.partition, record.key, &self.options.partitioning) {
+            (Some(partition), ..) => usize::try_from(partition).unwrap_or(usize::MAX),
+            (None, _, Partitioning::Custom(own)) => own.partition(record, count),
+            (None, Some(key), Partitioning::Default) => key_partition(key, count),
+            (None, ..) => topic.keyless.next(count),
+        };
+        topic.queues.get(partition).copied().ok_or_else(|| {
+            let partition = record.partition.or_else(|| i32::try_from(partition).ok()).unwrap_or(i32::MAX);
+            Refused::Error(Error::UnknownPartition { topic: record.topic.into(), partition, partition_count: count })
+        })
+    }
+
     /// Encoded size of a record at its place, at most `record_bytes_max`.
+    #[inline]
     fn record_bytes(&self, queue: usize, record: &ProduceRecord<'_>, timestamp: i64) -> Result<usize, Refused> {
         let queue = &self.queues[queue];
         let bytes = match &queue.open {
@@ -221,49 +228,50 @@ impl Accumulator {
         Ok(bytes)
     }
 
-    /// Makes sure the queue has an open batch with room for `bytes`. A record without a key may move to another
-    /// partition when its batch is full.
-    fn open_for(&mut self, index: usize, bytes: usize, record: &ProduceRecord<'_>, now: Instant) -> (usize, bool) {
-        let batch_bytes_max = self.options.batch_bytes_max;
-        let mut wake = false;
+    /// Makes sure there is an open batch with room for `bytes`. A record without a key may move to another partition
+    /// when its batch is full.
+    fn open_for(
+        &mut self,
+        index: usize,
+        bytes: usize,
+        record: &ProduceRecord<'_>,
+        now: &impl Fn() -> Instant,
+        wake: &mut bool,
+    ) -> Result<usize, Refused> {
         let mut index = index;
-        let is_full =
-            |filling: &Filling| !filling.builder.is_empty() && filling.builder.len_bytes() + bytes > batch_bytes_max;
-        if self.queues[index].open.as_ref().is_some_and(is_full) {
+        if self.queues[index].open.is_some() {
             self.close_open(index);
-            wake = true;
+            *wake = true;
             if record.partition.is_none() && record.key.is_none() {
-                index = self.move_sticky(record.topic).unwrap_or(index);
-                if self.queues[index].open.as_ref().is_some_and(is_full) {
+                index = self.move_sticky(self.last_topic, index).unwrap_or(index);
+                if self.queues[index].open.as_ref().is_some_and(|filling| !self.has_room(filling, bytes)) {
                     self.close_open(index);
                 }
             }
         }
         if self.queues[index].open.is_none() {
-            let batch_max = batch_bytes_max.max(bytes + HEADER_BYTES + SIZE_SLACK);
-            let options = BatchOptions { bytes_max: batch_max, ..BatchOptions::default() };
-            let outcome = Outcome::new(self.queues[index].partition.clone());
-            let builder = BatchBuilder::with_capacity(options, OPEN_BYTES.min(batch_max));
-            self.queues[index].open = Some(Filling { builder, outcome, opened_at: now });
-            self.queues[index].due = false;
-            wake |= self.lingering.is_empty();
-            self.lingering.push_back((now + self.options.linger(), index));
+            let bytes_max = self.options.batch_bytes_max.max(bytes + HEADER_BYTES + SIZE_SLACK);
+            let options = BatchOptions { bytes_max, transactional: self.transactional, ..BatchOptions::default() };
+            let queue = &mut self.queues[index];
+            let room = (queue.usual_bytes + HEADER_BYTES + SIZE_SLACK).clamp(OPEN_BYTES_MIN, bytes_max);
+            let builder = BatchBuilder::with_buffer(options, self.pool.take(room));
+            let (outcome, opened_at) = (Outcome::new(queue.partition.clone()), now());
+            queue.open = Some(Filling { builder, outcome, opened_at });
+            queue.due = false;
+            *wake |= self.lingering.is_empty();
+            self.lingering.push_back((opened_at + self.options.linger(), index));
         }
-        (index, wake)
+        Ok(index)
     }
 
     /// Records without a key go elsewhere once the batch they were filling has left.
-    fn leave_sticky(&mut self, index: usize) {
-        let name = Arc::clone(&self.queues[index].partition.topic);
-        if self.topics.get(&name).is_some_and(|topic| topic.queues.get(topic.sticky) == Some(&index)) {
-            self.move_sticky(&name);
+    fn move_sticky(&mut self, topic: usize, left: usize) -> Option<usize> {
+        let topic = self.known_topics.get_mut(topic)?;
+        let Keyless::Sticky(sticky) = &mut topic.keyless else { return None };
+        if topic.queues.get(*sticky) == Some(&left) {
+            *sticky = other_partition(*sticky, topic.queues.len());
         }
-    }
-
-    fn move_sticky(&mut self, topic: &str) -> Option<usize> {
-        let topic = self.topics.get_mut(topic)?;
-        topic.sticky = other_partition(topic.sticky, topic.queues.len());
-        topic.queues.get(topic.sticky).copied()
+        topic.queues.get(*sticky).copied()
     }
 
     /// The open batch takes no more records and may leave.
@@ -275,18 +283,27 @@ impl Accumulator {
     }
 
     /// The open batch may leave but takes records until it does.
-    fn make_due(&mut self, index: usize) {
+    pub(super) fn make_due(&mut self, index: usize) {
         self.queues[index].due = self.queues[index].open.is_some();
         self.list(index);
     }
 
+    fn in_flight_batches_max(&self) -> usize {
+        // Without sequences only one under way keeps the order; without answers there is nothing to wait for.
+        match (self.options.idempotent || self.transactional, self.options.acks) {
+            (true, _) => IN_FLIGHT_BATCHES_MAX.min(self.options.in_flight_requests_max),
+            (false, _) => 1,
+        }
+    }
+
+    pub(super) fn may_send(&self, index: usize) -> bool {
+        self.queues[index].may_send(self.in_flight_batches_max())
+    }
+
     /// Puts a queue on the ready list if it may send.
-    fn list(&mut self, index: usize) {
-        let queue = &mut self.queues[index];
-        let has_something = queue.repeat.is_some() || !queue.full.is_empty() || queue.due;
-        let may_send = queue.under_way.is_none() && queue.held_until.is_none();
-        if has_something && may_send && !queue.listed {
-            queue.listed = true;
+    pub(super) fn list(&mut self, index: usize) {
+        if !self.queues[index].listed && self.may_send(index) {
+            self.queues[index].listed = true;
             self.ready.push_back(index);
         }
     }
@@ -307,110 +324,191 @@ impl Accumulator {
         None
     }
 
+    /// Queues whose open batch still lingers, and some that had one.
+    pub(super) fn lingering(&self) -> impl Iterator<Item = usize> {
+        self.lingering.iter().map(|(_, index)| *index)
+    }
+
     /// Lets every open batch leave and returns the outcomes of everything not yet acknowledged.
     pub(super) fn flush(&mut self) -> Vec<Arc<Outcome>> {
-        let mut outcomes = Vec::new();
-        for index in 0..self.queues.len() {
-            self.make_due(index);
-            let queue = &self.queues[index];
-            outcomes.extend(queue.under_way.iter().map(|(outcome, _)| Arc::clone(outcome)));
-            outcomes.extend(queue.repeat.iter().map(|draft| Arc::clone(&draft.outcome)));
-            let filling = queue.full.iter().chain(&queue.open);
-            outcomes.extend(filling.map(|filling| Arc::clone(&filling.outcome)));
-        }
-        outcomes
+        (0..self.queues.len()).for_each(|index| self.make_due(index));
+        self.queues.iter().flat_map(Queue::outcomes).collect()
     }
 
     /// Makes room when the buffer is full of open batches that linger. While anything is under way its acknowledgement
     /// makes room soon, and leaving early would only make small batches.
     pub(super) fn press(&mut self) {
-        if self.queues.iter().all(|queue| queue.under_way.is_none()) {
+        if self.under_way == 0 {
             (0..self.queues.len()).for_each(|index| self.make_due(index));
         }
     }
 
-    /// Partitions that may send, taken off the list.
-    pub(super) fn take_ready(&mut self) -> Vec<(usize, TopicPartition)> {
-        let taken: Vec<usize> = self.ready.drain(..).collect();
-        let named = taken.into_iter().map(|index| {
-            let queue = &mut self.queues[index];
-            queue.listed = false;
-            (index, queue.partition.clone())
-        });
-        named.collect()
+    /// The next partition that may send, taken off the list. Give it back with [`list`](Self::list) if it did not send
+    /// all it could.
+    pub(super) fn take_ready(&mut self) -> Option<usize> {
+        self.ready.pop_front()
     }
 
-    /// Puts a queue back that could not send now.
-    pub(super) fn relist(&mut self, index: usize) {
-        self.list(index);
-    }
-
-    /// Takes a queue's next batch. `identity` is given to a batch that leaves for the first time.
-    pub(super) fn take_batch(&mut self, index: usize, identity: Identity) -> Option<Draft> {
-        let delivery_timeout = self.options.delivery_timeout();
-        let queue = &mut self.queues[index];
-        if queue.under_way.is_some() {
-            return None;
+    /// Takes a queue's next batch. `identity` is that of the producer.
+    pub(super) fn take_batch(&mut self, index: usize, identity: Identity) -> Result<Option<Draft>, IdUsedUp> {
+        self.queues[index].listed = false;
+        if !self.may_send(index) {
+            return Ok(None);
         }
-        let mut left_open = false;
-        let draft = match queue.repeat.take() {
-            Some(draft) => draft,
-            None => {
-                let due = std::mem::take(&mut queue.due);
-                let mut filling = match queue.full.pop_front() {
-                    Some(filling) => {
-                        queue.due = due;
-                        filling
-                    }
-                    None => {
-                        left_open = true;
-                        queue.open.take_if(|_| due)?
-                    }
-                };
-                if identity.is_some() {
-                    let next = if queue.sequence.0 == identity { queue.sequence.1 } else { 0 };
-                    let count = usize::try_from(filling.builder.record_count()).unwrap_or(0);
-                    queue.sequence = (identity, advance_sequence(next, count));
-                    filling.builder.set_producer(identity.id, identity.epoch, next);
-                }
-                let bytes = filling.builder.len_bytes();
-                Draft {
-                    queue: index,
-                    partition: queue.partition.clone(),
-                    content: Content::Open(filling.builder),
-                    identity,
-                    outcome: filling.outcome,
-                    bytes,
-                    deadline: filling.opened_at + delivery_timeout,
-                    last: None,
-                }
+        let takes_open = self.queues[index].full.is_empty() && !self.queues[index].has_repeat();
+        let timeout = self.options.delivery_timeout();
+        let draft = self.queues[index].take(index, identity, self.transactional, timeout)?;
+        self.under_way += usize::from(draft.is_some());
+        if takes_open && let Some(topic) = self.topics.get(&self.queues[index].partition.topic).copied() {
+            self.move_sticky(topic, index);
+        }
+        self.list(index);
+        Ok(draft)
+    }
+
+    /// Decides what is to become of a batch that was sent. One that may be repeated is, not before `wait` has passed.
+    pub(super) fn settle(
+        &mut self,
+        mut draft: Draft,
+        answer: Result<Ack, Refusal>,
+        now: Instant,
+        wait: Duration,
+    ) -> Settled {
+        self.under_way -= 1;
+        let (index, identity) = (draft.queue, draft.identity);
+        self.queues[index].landed(&draft);
+        let refusal = match answer {
+            Ok(ack) => {
+                self.queues[index].prove(identity);
+                self.complete(draft, Ok(ack));
+                return Settled::Acknowledged;
             }
+            Err(refusal) => refusal,
         };
-        queue.under_way = Some((Arc::clone(&draft.outcome), record_bytes(draft.bytes)));
-        if left_open {
-            self.leave_sticky(index);
+        let until = now + wait;
+        let error = refusal.error;
+        let sequence_broken = matches!(error, Error::SequenceBroken { .. });
+        if sequence_broken && !self.transactional && !self.queues[index].waits_for_earlier(&draft) {
+            if draft.maybe_written {
+                self.complete(draft, Err(error.clone()));
+                return Settled::Failed(error);
+            }
+            self.queues[index].leave_gap(&draft);
+            return self.repeat(draft, error, until);
         }
-        Some(draft)
+        // Behind a batch that is repeated, out of order is no fault.
+        if may_repeat(&error, identity) || (sequence_broken && self.queues[index].waits_for_earlier(&draft)) {
+            draft.maybe_written |= is_maybe_appended(&error);
+            return self.repeat(draft, error, until);
+        }
+        if draft.maybe_written {
+            // An attempt before this one may have been appended: neither parts of it nor "not written" would be true.
+            let unknown = Error::Unacknowledged {
+                topic: Arc::clone(&draft.partition.topic),
+                partition: draft.partition.partition,
+                reason: error.to_string().into(),
+            };
+            self.complete(draft, Err(unknown.clone()));
+            return Settled::Failed(unknown);
+        }
+        if error.code() == Some(ErrorCode::MessageTooLarge) && draft.record_count() > 1 {
+            let half = draft.records.start + (draft.records.end - draft.records.start) / 2;
+            return self.send_parts(draft, &[half], &[], error);
+        }
+        if !refusal.records.is_empty() {
+            return self.send_parts(draft, &[], &refusal.records, error);
+        }
+        self.queues[index].leave_gap(&draft);
+        self.complete(draft, Err(error.clone()));
+        Settled::Failed(error)
     }
 
-    /// A batch is decided: acknowledged or given up.
-    pub(super) fn complete(&mut self, index: usize, outcome: &Outcome, bytes: usize, result: Result<Ack>) {
-        self.buffered_bytes = self.buffered_bytes.saturating_sub(record_bytes(bytes));
-        self.queues[index].under_way = None;
-        outcome.complete(result);
-        self.list(index);
-    }
-
-    /// A batch goes again, not before `until`.
-    pub(super) fn repeat(&mut self, draft: Draft, until: Instant) {
+    /// A batch goes again, or is given up at its deadline.
+    fn repeat(&mut self, mut draft: Draft, error: Error, until: Instant) -> Settled {
         let index = draft.queue;
-        let queue = &mut self.queues[index];
-        queue.under_way = None;
-        if self.closed {
-            return;
+        if until >= draft.deadline || self.closed {
+            return self.give_up_late(draft, Some(error));
         }
-        queue.repeat = Some(draft);
+        draft.last = Some(error);
+        self.queues[index].push_repeat(draft);
         self.hold(index, until);
+        Settled::Repeats
+    }
+
+    /// The delivery timeout of a batch is over.
+    fn give_up_late(&mut self, mut draft: Draft, last: Option<Error>) -> Settled {
+        let index = draft.queue;
+        let last = last.or(draft.last.take());
+        let error = self.delivery_timeout(index, last, draft.maybe_written);
+        // If it may have been written, so may those behind it, under the sequences they have.
+        if !draft.maybe_written {
+            self.queues[index].leave_gap(&draft);
+        }
+        self.complete(draft, Err(error.clone()));
+        self.list(index);
+        Settled::Failed(error)
+    }
+
+    /// Sends a refused batch in parts: cut at `cuts`, without the records named as the cause of the refusal.
+    fn send_parts(&mut self, draft: Draft, cuts: &[i32], rejected: &[(i32, Option<String>)], error: Error) -> Settled {
+        let index = draft.queue;
+        self.queues[index].leave_gap(&draft);
+        let bytes = match &draft.content {
+            Content::Sealed(bytes) => bytes.clone(),
+            Content::Open(_) => Bytes::new(),
+        };
+        let first = draft.records.start;
+        let rejected = rejected.iter().map(|(place, reason)| (first.saturating_add(*place), reason.as_deref()));
+        let rejected: Vec<_> = rejected.filter(|(place, _)| draft.records.contains(place)).collect();
+        let ranges = split::ranges(&draft.records, cuts, rejected.iter().map(|(place, _)| *place));
+        // No progress without a cause that is named.
+        let parts = if ranges.first() == Some(&draft.records) { None } else { split::rebuild(&bytes, first, &ranges) };
+        let Some(parts) = parts else {
+            self.complete(draft, Err(error.clone()));
+            return Settled::Failed(error);
+        };
+        for (place, reason) in rejected {
+            let error = Error::InvalidRecord {
+                topic: Arc::clone(&draft.partition.topic),
+                partition: draft.partition.partition,
+                reason: reason.unwrap_or("the broker gives no reason").into(),
+            };
+            draft.outcome.complete(place..place + 1, Err(error));
+        }
+        self.buffered_bytes = self.buffered_bytes.saturating_sub(draft.bytes);
+        let repeats = !parts.is_empty();
+        for (records, builder) in parts {
+            let bytes = builder.len_bytes().saturating_sub(HEADER_BYTES);
+            self.buffered_bytes += bytes;
+            self.queues[index].push_repeat(Draft {
+                content: Content::Open(builder),
+                records,
+                outcome: Arc::clone(&draft.outcome),
+                partition: draft.partition.clone(),
+                bytes,
+                last: Some(error.clone()),
+                ..draft
+            });
+        }
+        self.list(index);
+        if repeats { Settled::Repeats } else { Settled::Failed(error) }
+    }
+
+    /// A batch is decided; its memory serves another one.
+    fn complete(&mut self, draft: Draft, result: Result<Ack>) {
+        self.buffered_bytes = self.buffered_bytes.saturating_sub(draft.bytes);
+        draft.complete(result);
+        self.list(draft.queue);
+        if let Content::Sealed(bytes) = draft.content
+            && let Ok(bytes) = bytes.try_into_mut()
+        {
+            self.pool.give(Vec::from(bytes));
+        }
+    }
+
+    /// Takes back the buffer of a batch that was compressed into another one.
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
+        self.pool.give(buffer);
     }
 
     /// Lets nothing of a queue leave before `until`.
@@ -439,35 +537,38 @@ impl Accumulator {
         next
     }
 
-    /// Gives up what waited longer than the delivery timeout in a queue that cannot send. Tells whether a batch was
-    /// among it that may have been written.
-    pub(super) fn expire(&mut self, index: usize, now: Instant, reason: &Error) -> bool {
+    /// Gives up what waited longer than the delivery timeout and is not under way. Returns the failures.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Error> {
         let timeout = self.options.delivery_timeout();
-        let mut maybe_written = false;
-        if self.queues[index].repeat.as_ref().is_some_and(|draft| draft.deadline <= now)
-            && let Some(draft) = self.queues[index].repeat.take()
-        {
-            maybe_written = true;
-            let error = self.delivery_timeout(index, Some(draft.last.unwrap_or_else(|| reason.clone())));
-            self.complete(index, &draft.outcome, draft.bytes, Err(error));
+        let mut failed = Vec::new();
+        for index in 0..self.queues.len() {
+            for draft in self.queues[index].take_late_repeats(now) {
+                if let Settled::Failed(error) = self.give_up_late(draft, None) {
+                    failed.push(error);
+                }
+            }
+            let is_late = |filling: &Filling| filling.opened_at + timeout <= now;
+            if self.queues[index].open.as_ref().is_some_and(is_late) {
+                self.close_open(index);
+            }
+            while self.queues[index].full.front().is_some_and(is_late) {
+                let Some(filling) = self.queues[index].full.pop_front() else { break };
+                let error = self.delivery_timeout(index, None, false);
+                self.buffered_bytes = self.buffered_bytes.saturating_sub(filling.record_bytes());
+                filling.outcome.complete(WHOLE, Err(error.clone()));
+                failed.push(error);
+            }
         }
-        if self.queues[index].open.as_ref().is_some_and(|filling| filling.opened_at + timeout <= now) {
-            self.close_open(index);
-        }
-        while self.queues[index].full.front().is_some_and(|filling| filling.opened_at + timeout <= now) {
-            let Some(filling) = self.queues[index].full.pop_front() else { break };
-            let error = self.delivery_timeout(index, Some(reason.clone()));
-            self.complete(index, &filling.outcome, filling.builder.len_bytes(), Err(error));
-        }
-        maybe_written
+        failed
     }
 
-    pub(super) fn delivery_timeout(&self, index: usize, last: Option<Error>) -> Error {
+    fn delivery_timeout(&self, index: usize, last: Option<Error>, maybe_written: bool) -> Error {
         let partition = &self.queues[index].partition;
         Error::DeliveryTimeout {
             topic: Arc::clone(&partition.topic),
             partition: partition.partition,
             delivery_timeout_ms: self.options.delivery_timeout_ms,
+            maybe_written,
             last: last.map(Box::new),
         }
     }
@@ -475,43 +576,51 @@ impl Accumulator {
     /// Gives up everything, what is under way included, and takes nothing more.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        let error = Error::Closed { what: "producer" };
-        self.give_up(&error);
+        self.give_up(&Error::Closed { what: "producer" });
         for queue in &mut self.queues {
-            if let Some((outcome, _)) = queue.under_way.take() {
-                outcome.complete(Err(error.clone()));
-            }
+            queue.abandon_under_way(|partition| Error::Unacknowledged {
+                topic: Arc::clone(&partition.topic),
+                partition: partition.partition,
+                reason: "the producer was closed".into(),
+            });
         }
         self.buffered_bytes = 0;
     }
 
     /// Gives up everything buffered; what is under way decides itself.
     pub(super) fn give_up(&mut self, error: &Error) {
+        let mut kept = 0;
         for queue in &mut self.queues {
-            let repeat = queue.repeat.take().map(|draft| draft.outcome);
-            let full = queue.full.drain(..).chain(queue.open.take()).map(|filling| filling.outcome);
-            for outcome in repeat.into_iter().chain(full) {
-                outcome.complete(Err(error.clone()));
+            let (repeat, filling) = queue.drain();
+            for draft in repeat {
+                let lost = |reason: &Error| Error::Unacknowledged {
+                    topic: Arc::clone(&draft.partition.topic),
+                    partition: draft.partition.partition,
+                    reason: reason.to_string().into(),
+                };
+                draft.complete(Err(if draft.maybe_written { lost(error) } else { error.clone() }));
             }
-            (queue.listed, queue.due, queue.held_until) = (false, false, None);
+            filling.into_iter().for_each(|filling| filling.outcome.complete(WHOLE, Err(error.clone())));
+            kept += queue.under_way_bytes();
         }
         self.ready.clear();
         self.lingering.clear();
         self.held.clear();
-        self.buffered_bytes =
-            self.queues.iter().filter_map(|queue| queue.under_way.as_ref()).map(|(_, bytes)| bytes).sum();
+        self.buffered_bytes = kept;
+    }
+
+    /// Nothing is buffered or under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.buffered_bytes == 0 && self.under_way == 0
     }
 }
 
-/// What a batch of `batch_bytes` counts in the buffer: its records.
-fn record_bytes(batch_bytes: usize) -> usize {
-    batch_bytes.saturating_sub(HEADER_BYTES)
-}
-
-/// Room an open batch starts with, in bytes.
-const OPEN_BYTES: usize = 4 * 1024;
+/// Least room an open batch starts with, in bytes.
+const OPEN_BYTES_MIN: usize = 1024;
 /// The first record of a batch may be encoded a few bytes longer or shorter than it was measured.
 const SIZE_SLACK: usize = 32;
+/// Brokers remember this many batches of a partition to recognise repeated ones.
+const IN_FLIGHT_BATCHES_MAX: usize = 5;
 
 /// Encoded size of a record at the head of a batch.
 fn first_record_bytes(record: &ProduceRecord<'_>, timestamp: i64) -> usize {
@@ -523,18 +632,38 @@ fn first_record_bytes(record: &ProduceRecord<'_>, timestamp: i64) -> usize {
     )
 }
 
-fn choose(topic: &Topic, record: &ProduceRecord<'_>) -> Result<usize, Refused> {
-    let count = topic.queues.len();
-    let partition = match (record.partition, record.key) {
-        (Some(partition), _) => {
-            let known = usize::try_from(partition).ok().filter(|partition| *partition < count);
-            known.ok_or_else(|| {
-                let topic = record.topic.into();
-                Refused::Error(Error::UnknownPartition { topic, partition, partition_count: count })
-            })?
+/// Memory of batches that were acknowledged, for those to come: fresh memory costs a page fault every 4 KiB.
+#[derive(Debug)]
+struct Pool {
+    idle: Vec<Vec<u8>>,
+    idle_bytes: usize,
+    idle_bytes_max: usize,
+}
+
+impl Pool {
+    /// A buffer for about `bytes`; a much larger one stays for those who need it.
+    fn take(&mut self, bytes: usize) -> Vec<u8> {
+        match self.idle.pop_if(|idle| idle.capacity() <= bytes.saturating_mul(2)) {
+            Some(buffer) => {
+                self.idle_bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(bytes),
         }
-        (None, Some(key)) => key_partition(key, count),
-        (None, None) => topic.sticky,
-    };
-    topic.queues.get(partition).copied().ok_or(Refused::UnknownTopic)
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        if self.idle_bytes + buffer.capacity() <= self.idle_bytes_max {
+            buffer.clear();
+            self.idle_bytes += buffer.capacity();
+            self.idle.push(buffer);
+        }
+    }
+}
+
+impl Acks {
+    /// Whether the broker answers at all.
+    pub(super) fn is_answered(self) -> bool {
+        self != Acks::None
+    }
 }

@@ -1,24 +1,31 @@
 //! The producer: records of any partitions in, one request per broker out.
 //!
 //! ```text
-//! send ──> accumulator ──> sender task ──> request tasks (seal, send) ──> brokers
-//!            open batch      │   ^                 │
-//!            per partition   └───┴── settled ──────┘──> DeliveryFuture
+//! send ──> accumulator ──> sender task (seal, frame) ──> connection's writer ──> broker
+//!            open batch       │   ^                                               │
+//!            per partition    v   └──────────── connection's reader <─────────────┘
+//!                      DeliveryFuture
 //! ```
 //!
 //! `send` encodes straight into the partition's open batch; a batch leaves when it is full, its linger is over or
 //! somebody flushes. A batch whose outcome is unknown is repeated under the same sequence, so the broker recognises it.
+//!
+//! The bytes of a record are copied once by this crate, into the open batch. Sealing fills in the header (and, if asked
+//! to, compresses into other memory); the socket then takes the batch from where it lies, between the pieces of the
+//! request around it.
 
 mod accumulator;
 mod options;
 mod outcome;
 mod partitioner;
+mod queue;
 mod sender;
+mod split;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kanat_protocol::compression::Compressor;
 use kanat_telemetry::Buffer;
@@ -29,10 +36,12 @@ use tokio::time::Instant;
 
 use self::accumulator::{Accumulator, Refused};
 pub use self::options::ProducerOptions;
-use self::outcome::Outcome;
+use self::outcome::Settled;
 pub use self::outcome::{DeliveryFuture, RecordMetadata};
+pub use self::partitioner::{Partitioner, Partitioning};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::transaction::Enlistment;
 
 /// A record to send. Its bytes are copied once, into the open batch, before [`Producer::send`] returns.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,6 +65,8 @@ pub struct ProduceRecord<'a> {
 struct Shared {
     cluster: Arc<Cluster>,
     options: ProducerOptions,
+    /// The transactions of a transactional producer.
+    transaction: Option<Arc<Enlistment>>,
     accumulator: Mutex<Accumulator>,
     /// The sender has something to do.
     wake: Notify,
@@ -71,10 +82,18 @@ struct Running {
     sender: JoinHandle<()>,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    fn stop(&self) {
         self.sender.abort();
         self.shared.accumulator.lock().close();
+        // Those who wait for room learn that there will be none.
+        self.shared.space.notify_waiters();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -88,10 +107,28 @@ pub struct Producer {
 
 impl Producer {
     pub(crate) fn new(cluster: Arc<Cluster>, options: ProducerOptions) -> Result<Producer> {
+        Producer::start(cluster, options, None)
+    }
+
+    /// A producer whose records belong to transactions.
+    pub(crate) fn transactional(
+        cluster: Arc<Cluster>,
+        options: ProducerOptions,
+        transaction: Arc<Enlistment>,
+    ) -> Result<Producer> {
+        Producer::start(cluster, options, Some(transaction))
+    }
+
+    fn start(
+        cluster: Arc<Cluster>,
+        options: ProducerOptions,
+        transaction: Option<Arc<Enlistment>>,
+    ) -> Result<Producer> {
         options.validate()?;
         let shared = Arc::new(Shared {
             cluster,
-            accumulator: Mutex::new(Accumulator::new(options.clone())),
+            accumulator: Mutex::new(Accumulator::new(options.clone(), transaction.is_some())),
+            transaction,
             wake: Notify::new(),
             space: Notify::new(),
             compressors: Mutex::new(Vec::new()),
@@ -119,12 +156,21 @@ impl Producer {
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::RecordTooLarge`], [`Error::EncodeRecord`],
     /// [`Error::Closed`]. What happens later comes out of the future.
     pub async fn send(&self, record: ProduceRecord<'_>) -> Result<DeliveryFuture> {
+        match self.append(&record) {
+            Ok(future) => Ok(future),
+            Err(Refused::Error(error)) => Err(error),
+            Err(_) => self.send_waiting(&record).await,
+        }
+    }
+
+    /// Sends a record that has to wait.
+    async fn send_waiting(&self, record: &ProduceRecord<'_>) -> Result<DeliveryFuture> {
         loop {
             let space = self.shared().space.notified();
             tokio::pin!(space);
             // Registered before looking, so that room made in between is noticed.
             space.as_mut().enable();
-            match self.append(&record) {
+            match self.append(record) {
                 Ok(future) => return Ok(future),
                 Err(Refused::UnknownTopic) => self.learn_topic(record.topic).await?,
                 Err(Refused::Full) => {
@@ -152,7 +198,7 @@ impl Producer {
 
     fn append(&self, record: &ProduceRecord<'_>) -> Result<DeliveryFuture, Refused> {
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
-        let (future, wake) = self.shared().accumulator.lock().append(record, timestamp, Instant::now())?;
+        let (future, wake) = self.shared().accumulator.lock().append(record, timestamp, Instant::now)?;
         if wake {
             self.shared().wake.notify_one();
         }
@@ -173,14 +219,33 @@ impl Producer {
     /// # Errors
     /// The first failure among these records; their futures tell which.
     pub async fn flush(&self) -> Result<()> {
-        let outcomes: Vec<Arc<Outcome>> = self.shared().accumulator.lock().flush();
+        let outcomes = self.shared().accumulator.lock().flush();
         self.shared().wake.notify_one();
         let mut first = Ok(());
         for outcome in outcomes {
-            let decided = DeliveryFuture::new(outcome, 0).await;
-            first = first.and(decided.map(drop));
+            first = first.and(Settled(outcome).await);
         }
         first
+    }
+
+    /// Sends what is buffered, waits at most `timeout` until it is decided, and ends the producer: later sends, also by
+    /// clones, are refused. Records undecided by then are given up; those that were on their way say so
+    /// ([`Error::is_outcome_unknown`]).
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if records were given up; else as [`flush`](Self::flush).
+    pub async fn close(&self, timeout: Duration) -> Result<()> {
+        let flushed = tokio::time::timeout(timeout, self.flush()).await;
+        self.running.stop();
+        flushed.unwrap_or(Err(Error::Closed { what: "producer" }))
+    }
+
+    /// Gives up everything that did not leave yet and waits for what did.
+    pub(crate) async fn discard(&self, error: &Error) {
+        self.shared().accumulator.lock().give_up(error);
+        self.shared().space.notify_waiters();
+        // Its outcome is told to the records' futures.
+        let _ = self.flush().await;
     }
 
     /// Bytes of records not yet acknowledged.

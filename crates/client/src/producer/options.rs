@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kanat_protocol::compression::Compression;
 
+use super::partitioner::Partitioning;
 use crate::error::{Error, Result};
 use crate::produce::Acks;
 use crate::types::UnknownTopic;
@@ -22,14 +23,19 @@ pub struct ProducerOptions {
     pub buffer_bytes_max: usize,
     /// Most bytes of batches in one request; at least one batch goes.
     pub request_bytes_max: usize,
-    /// Requests under way at one broker. A partition is in at most one of them, which keeps its order.
+    /// Requests under way at one broker. Batches of one partition may be in up to 5 of them, the number a broker
+    /// remembers to recognise repeated ones; order is kept. Without [`idempotent`](Self::idempotent) a partition is in
+    /// one at a time.
     pub in_flight_requests_max: usize,
-    /// Longest time from [`send`](crate::Producer::send) to acknowledgement, retries included, in milliseconds.
+    /// Longest time from [`send`](crate::Producer::send) to acknowledgement, retries included, in milliseconds. A
+    /// request under way at its end is waited for, at most `request_timeout_ms`.
     pub delivery_timeout_ms: u64,
     /// Copies that must have a batch before it counts as written.
     pub acks: Acks,
     /// Whether the broker recognises repeated batches. Without it nothing is repeated whose outcome is unknown.
     pub idempotent: bool,
+    /// How records that name no partition get one.
+    pub partitioning: Partitioning,
     /// Codec and level.
     pub compression: Compression,
     /// What to do about a topic that does not exist.
@@ -48,6 +54,7 @@ impl Default for ProducerOptions {
             delivery_timeout_ms: 120_000,
             acks: Acks::All,
             idempotent: true,
+            partitioning: Partitioning::Default,
             compression: Compression::NONE,
             unknown_topic: UnknownTopic::Error,
         }

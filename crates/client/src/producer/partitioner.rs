@@ -1,6 +1,73 @@
 //! Which partition a record goes to: the Java client's murmur2 for keys, so that both agree; without a key all records
 //! of a batch to one partition, the next batch to another.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::ProduceRecord;
+
+/// Chooses partitions in the application's own way.
+pub trait Partitioner: Debug + Send + Sync {
+    /// The partition of a record among `partitions` of its topic (above 0), from 0. Called for every record that does
+    /// not name its partition; it must be quick and must not block.
+    fn partition(&self, record: &ProduceRecord<'_>, partitions: usize) -> usize;
+}
+
+/// How records that name no partition get one.
+#[derive(Debug, Clone, Default)]
+pub enum Partitioning {
+    /// By key as the Java client does; records without a key fill one partition's batch and then go to another one
+    /// (KIP-480, KIP-794), which makes large batches and spreads bytes evenly.
+    #[default]
+    Default,
+    /// Each record to the next partition, whether it has a key or not.
+    RoundRobin,
+    /// The application chooses.
+    Custom(Arc<dyn Partitioner>),
+}
+
+impl PartialEq for Partitioning {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Partitioning::Default, Partitioning::Default) | (Partitioning::RoundRobin, Partitioning::RoundRobin) => {
+                true
+            }
+            (Partitioning::Custom(left), Partitioning::Custom(right)) => Arc::ptr_eq(left, right),
+            _ => false,
+        }
+    }
+}
+
+/// Where the next record of a topic goes that is placed by neither its key nor the application.
+#[derive(Debug)]
+pub(super) enum Keyless {
+    /// To the partition whose batch is being filled.
+    Sticky(usize),
+    /// To this one, and then to the next.
+    RoundRobin(usize),
+}
+
+impl Keyless {
+    pub(super) fn new(partitioning: &Partitioning, partitions: usize) -> Keyless {
+        match partitioning {
+            Partitioning::RoundRobin => Keyless::RoundRobin(0),
+            _ => Keyless::Sticky(fastrand::usize(..partitions.max(1))),
+        }
+    }
+
+    /// The partition of the next record among `partitions` (above 0).
+    pub(super) fn next(&mut self, partitions: usize) -> usize {
+        match self {
+            Keyless::Sticky(partition) => *partition,
+            Keyless::RoundRobin(next) => {
+                let partition = *next % partitions;
+                *next = partition + 1;
+                partition
+            }
+        }
+    }
+}
+
 /// The partition of a key among `partitions` (above 0).
 pub(super) fn key_partition(key: &[u8], partitions: usize) -> usize {
     let positive = usize::try_from(murmur2(key) & 0x7fff_ffff).unwrap_or(0);

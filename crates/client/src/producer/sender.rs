@@ -1,182 +1,448 @@
-//! The producer's task: takes what is ready from the accumulator, one request per broker at a time for all its ready
-//! partitions, and settles what comes back.
+//! The producer's task: takes what is ready from the accumulator, puts it into requests, and settles what comes back.
 //!
-//! Requests run as tasks of their own (sealing, sending, waiting); their results come back here, so that all decisions
-//! are made in one place.
+//! Every broker has a [`Lane`]: the partitions that may send to it and the requests under way. A request carries all
+//! ready partitions of its broker, one batch each. Requests of a lane leave one after the other in the order they were
+//! made, so batches of one partition never overtake each other; up to `in_flight_requests_max` wait for their answer.
+//! Answers come straight from the connection's reader through one channel: no task is spawned per request. Only what
+//! takes long, dialling and compressing, runs elsewhere; the lane waits for it while its batches go on growing.
+//!
+//! A request of batches that are not full is worth sending at once when the broker has nothing to do. While it has,
+//! another one leaves only after [`SMALL_GAP`] or twice the linger: batches that grow cost less than requests that
+//! queue up. When one such batch of a broker leaves, the open batches of its other partitions go along.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kanat_protocol::batch::BatchBuilder;
 use kanat_protocol::compression::{Codec, Compressor};
-use kanat_protocol::messages::ApiKey;
+use kanat_protocol::messages::{ApiKey, ProduceResponse};
+use kanat_protocol::produce::{ProduceFrame, encode_produce};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::accumulator::{Content, Draft};
+use super::accumulator::{Accumulator, Settled};
+use super::queue::{Content, Draft};
 use crate::backoff::Backoff;
-use crate::broker::{Broker, ConnectionClass};
+use crate::broker::ConnectionClass;
 use crate::cluster::moves_leader;
+use crate::connection::{Answered, Connection};
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
-use crate::produce::{Ack, INLINE_BYTES_MAX, Identity, init_identity, may_repeat, produce_request, read_answers};
+use crate::produce::{Ack, INLINE_BYTES_MAX, Identity, Refusal, init_identity, read_answers_of};
+
+/// Least time between two requests of small batches while the broker is busy.
+const SMALL_GAP: Duration = Duration::from_millis(10);
+
+/// Newest Produce version that leaves it to the client to enrol partitions in a transaction.
+const EXPLICIT_TRANSACTION_MAX: i16 = 11;
 
 /// What a finished task brings back.
 enum Done {
-    Request { broker: i32, settled: Vec<(Draft, Result<Ack>)> },
+    Prepared { node_id: i32, prepared: Prepared },
     Identity(Result<Identity>),
     Metadata(Result<Arc<Metadata>>),
+    Enrolled { queues: Vec<usize>, result: Result<()> },
 }
 
-/// The batches of one request being put together.
-struct Request {
-    broker: Arc<Broker>,
+/// A request that is ready to leave, or not.
+struct Prepared {
+    connection: Result<Arc<Connection>>,
     drafts: Vec<Draft>,
-    bytes: usize,
+    failed: Vec<(Draft, Error)>,
+    /// Memory of batches that were compressed into other memory.
+    buffers: Vec<Vec<u8>>,
+}
+
+/// A request under way.
+struct Request {
+    token: u64,
+    connection: Arc<Connection>,
+    version: i16,
+    drafts: Vec<Draft>,
+    deadline: Instant,
+}
+
+/// One broker.
+struct Lane {
+    /// Partitions that may send.
+    ready: VecDeque<usize>,
+    under_way: VecDeque<Request>,
+    /// A request is dialling or compressing; the next ones keep their place behind it.
+    preparing: bool,
+    /// When small batches left last.
+    last_small: Option<Instant>,
+    /// The broker asked for a rest.
+    throttled_until: Option<Instant>,
 }
 
 struct Sender {
     shared: Arc<Shared>,
     tasks: JoinSet<Done>,
-    under_way: HashMap<i32, usize>,
+    lanes: HashMap<i32, Lane>,
+    answers: mpsc::UnboundedSender<Answered>,
+    next_token: u64,
     backoffs: HashMap<usize, Backoff>,
+    compressor: Compressor,
+    metadata: Arc<Metadata>,
+    /// Partitions the transaction does not have yet.
+    unenrolled: Vec<usize>,
+    enrolling: bool,
     /// `None` while one is to be asked for.
     identity: Option<Identity>,
     asking_identity: bool,
     refreshing: bool,
     refresh_at: Instant,
+    expire_at: Instant,
 }
 
 /// Runs until the task is aborted.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let max_age = Duration::from_millis(shared.cluster.options().metadata_max_age_ms);
-    let mut sender = Sender {
-        tasks: JoinSet::new(),
-        under_way: HashMap::new(),
-        backoffs: HashMap::new(),
-        identity: (!shared.options.idempotent).then_some(Identity::NONE),
-        asking_identity: false,
-        refreshing: false,
-        refresh_at: Instant::now() + max_age,
-        shared,
-    };
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let mut sender = Sender::new(shared, answers);
     loop {
         let wake_at = sender.dispatch();
         tokio::select! {
+            biased;
+            Some(answer) = answered.recv() => {
+                sender.settle_answer(answer);
+                // Whatever else is there is settled before anything new is sent.
+                while let Ok(answer) = answered.try_recv() {
+                    sender.settle_answer(answer);
+                }
+            }
             () = sender.shared.wake.notified() => {}
-            () = tokio::time::sleep_until(wake_at) => {}
             Some(done) = sender.tasks.join_next() => match done {
-                Ok(done) => sender.settle(done),
-                // A request task that died took its batches along; nobody may wait for them for ever.
+                Ok(done) => sender.settle_task(done),
+                // A task that died took its batches along; nobody may wait for them for ever.
                 Err(_) => sender.shared.accumulator.lock().close(),
             },
-        }
-        if Instant::now() >= sender.refresh_at {
-            sender.refresh_at = Instant::now() + max_age;
-            sender.refresh();
+            () = tokio::time::sleep_until(wake_at) => {}
         }
     }
 }
 
 impl Sender {
+    fn new(shared: Arc<Shared>, answers: mpsc::UnboundedSender<Answered>) -> Sender {
+        let (now, metadata) = (Instant::now(), shared.cluster.metadata());
+        let sequenced = shared.options.idempotent || shared.transaction.is_some();
+        Sender {
+            tasks: JoinSet::new(),
+            lanes: HashMap::new(),
+            answers,
+            next_token: 0,
+            backoffs: HashMap::new(),
+            compressor: Compressor::new(),
+            metadata,
+            identity: (!sequenced).then_some(Identity::NONE),
+            unenrolled: Vec::new(),
+            enrolling: false,
+            asking_identity: false,
+            refreshing: false,
+            refresh_at: now + Duration::from_millis(shared.cluster.options().metadata_max_age_ms),
+            expire_at: now,
+            shared,
+        }
+    }
+
     /// Sends everything that may go now. Returns when to look again at the latest.
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
-        loop {
-            let ready = {
-                let mut accumulator = self.shared.accumulator.lock();
-                accumulator.end_lingers(now);
-                accumulator.end_holds(now);
-                accumulator.take_ready()
-            };
-            if ready.is_empty() || !self.send_ready(ready, now) {
-                break;
+        let mut wake_at = self.keep_time(now);
+        self.metadata = self.shared.cluster.metadata();
+        if self.know_identity() {
+            self.sort_ready(now);
+            let nodes: Vec<i32> = self.lanes.keys().copied().collect();
+            for node_id in nodes {
+                while let Some(later) = self.send_one(node_id, now) {
+                    if let Some(later) = later {
+                        wake_at = wake_at.min(later);
+                        break;
+                    }
+                }
             }
         }
         let mut accumulator = self.shared.accumulator.lock();
         let ends = [accumulator.end_lingers(now), accumulator.end_holds(now)];
-        ends.into_iter().flatten().fold(self.refresh_at, Instant::min)
+        ends.into_iter().flatten().fold(wake_at, Instant::min)
     }
 
-    /// One request for each broker that has a place left. Tells whether another round could send more.
-    fn send_ready(&mut self, ready: Vec<(usize, crate::TopicPartition)>, now: Instant) -> bool {
-        let Some(identity) = self.identity else {
+    /// Deadlines of requests and records, and the age of the metadata. Returns when to look again.
+    fn keep_time(&mut self, now: Instant) -> Instant {
+        if now >= self.refresh_at {
+            self.refresh_at = now + Duration::from_millis(self.shared.cluster.options().metadata_max_age_ms);
+            self.refresh();
+        }
+        if now >= self.expire_at {
+            let timeout = self.shared.options.delivery_timeout();
+            self.expire_at = now + (timeout / 20).clamp(Duration::from_millis(5), Duration::from_secs(1));
+            let failed = self.shared.accumulator.lock().expire(now);
+            if !failed.is_empty() {
+                failed.iter().for_each(|error| self.tell_transaction(error));
+                self.shared.space.notify_waiters();
+            }
+        }
+        let mut wake_at = self.refresh_at;
+        if !self.shared.accumulator.lock().is_idle() {
+            wake_at = wake_at.min(self.expire_at);
+        }
+        for request in self.lanes.values().filter_map(|lane| lane.under_way.front()) {
+            if request.deadline <= now {
+                // Tells everybody who waits on the connection, the next requests included.
+                let timeout = self.shared.cluster.options().request_timeout_ms;
+                request.connection.close_for(&format!("Produce unanswered for {timeout} ms"));
+            } else {
+                wake_at = wake_at.min(request.deadline);
+            }
+        }
+        wake_at
+    }
+
+    /// Whether the producer has its id; asks for one otherwise.
+    fn know_identity(&mut self) -> bool {
+        if let Some(transaction) = &self.shared.transaction {
+            self.identity = transaction.identity();
+            return self.identity.is_some();
+        }
+        if self.identity.is_none() && !self.shared.accumulator.lock().is_idle() {
             self.ask_identity();
+        }
+        self.identity.is_some()
+    }
+
+    /// Gives each ready partition to the lane of its leader.
+    fn sort_ready(&mut self, now: Instant) {
+        let mut leaderless = Vec::new();
+        let mut unenrolled = Vec::new();
+        {
             let mut accumulator = self.shared.accumulator.lock();
-            ready.into_iter().for_each(|(index, _)| accumulator.relist(index));
-            return false;
-        };
-        let metadata = self.shared.cluster.metadata();
-        let mut requests: HashMap<i32, Request> = HashMap::new();
-        let (mut left_over, mut more) = (Vec::new(), false);
-        for (index, partition) in ready {
-            let leader = match self.shared.cluster.leader_in(&metadata, &partition.topic, partition.partition) {
-                Ok(leader) => leader,
-                Err(error) => {
-                    self.hold_leaderless(index, &error, now);
+            accumulator.end_lingers(now);
+            accumulator.end_holds(now);
+            while let Some(index) = accumulator.take_ready() {
+                let partition = &accumulator.queue(index).partition;
+                if self.shared.transaction.as_ref().is_some_and(|transaction| !transaction.may_send(partition)) {
+                    unenrolled.push(index);
                     continue;
                 }
-            };
-            let node_id = leader.broker.node_id();
-            if self.under_way.get(&node_id).copied().unwrap_or(0) >= self.shared.options.in_flight_requests_max {
-                left_over.push(index);
-                continue;
-            }
-            let request = requests.entry(node_id).or_insert_with(|| Request {
-                broker: leader.broker,
-                drafts: Vec::new(),
-                bytes: 0,
-            });
-            if request.bytes >= self.shared.options.request_bytes_max {
-                left_over.push(index);
-                more = true;
-                continue;
-            }
-            if let Some(draft) = self.shared.accumulator.lock().take_batch(index, identity) {
-                request.bytes += draft.bytes;
-                request.drafts.push(draft);
+                match leader(&self.metadata, &mut accumulator, index) {
+                    Ok(node_id) => self.lanes.entry(node_id).or_insert_with(Lane::new).ready.push_back(index),
+                    Err(error) => leaderless.push((index, error)),
+                }
             }
         }
-        for (node_id, request) in requests {
-            *self.under_way.entry(node_id).or_default() += 1;
-            let shared = Arc::clone(&self.shared);
-            self.tasks.spawn(async move {
-                let settled = send(&shared, &request.broker, request.drafts).await;
-                Done::Request { broker: node_id, settled }
-            });
+        for (index, error) in leaderless {
+            self.hold_leaderless(index, &error, now);
         }
-        let mut accumulator = self.shared.accumulator.lock();
-        left_over.into_iter().for_each(|index| accumulator.relist(index));
-        more
+        self.unenrolled.extend(unenrolled);
+        self.enrol();
     }
 
-    /// A partition without a leader waits for newer metadata, until what waits in it is too old.
-    fn hold_leaderless(&mut self, index: usize, error: &Error, now: Instant) {
-        let until = now + self.next_wait(index);
-        let maybe_written = {
-            let mut accumulator = self.shared.accumulator.lock();
-            accumulator.hold(index, until);
-            accumulator.expire(index, now, error)
-        };
-        if maybe_written {
-            self.forget_identity();
+    /// Has the partitions that wait for it enrolled in the transaction, all in one request.
+    fn enrol(&mut self) {
+        let Some(transaction) = self.shared.transaction.clone() else { return };
+        if self.unenrolled.is_empty() || std::mem::replace(&mut self.enrolling, true) {
+            return;
         }
-        self.shared.space.notify_waiters();
+        let queues = std::mem::take(&mut self.unenrolled);
+        let accumulator = self.shared.accumulator.lock();
+        let partitions: Vec<_> = queues.iter().map(|index| accumulator.queue(*index).partition.clone()).collect();
+        drop(accumulator);
+        self.tasks.spawn(async move {
+            let result = transaction.enrol(&partitions).await;
+            Done::Enrolled { queues, result }
+        });
+    }
+
+    /// Starts one request of a lane if there is something worth sending. `None`: there is not; `Some(None)`: there may
+    /// be more; `Some(Some(time))`: not before that time.
+    fn send_one(&mut self, node_id: i32, now: Instant) -> Option<Option<Instant>> {
+        let identity = self.identity?;
+        let options = &self.shared.options;
+        let lane = self.lanes.get_mut(&node_id)?;
+        if lane.ready.is_empty() || lane.preparing || lane.under_way.len() >= options.in_flight_requests_max {
+            return None;
+        }
+        if let Some(until) = lane.throttled_until.filter(|until| *until > now) {
+            return Some(Some(until));
+        }
+        let mut accumulator = self.shared.accumulator.lock();
+        let urgent = lane.ready.iter().any(|index| accumulator.queue(*index).is_urgent());
+        let gap = SMALL_GAP.max(2 * options.linger());
+        let not_before = lane.last_small.map(|departure| departure + gap);
+        let not_before = not_before.filter(|time| *time > now && !lane.under_way.is_empty());
+        match not_before {
+            Some(time) if !urgent => return Some(Some(time)),
+            None if !urgent => lane.take_along(node_id, &self.metadata, &mut accumulator),
+            _ => {}
+        }
+        let (mut drafts, mut bytes, mut used_up) = (Vec::new(), 0, false);
+        for _ in 0..lane.ready.len() {
+            let Some(index) = lane.ready.pop_front() else { break };
+            // It may have been led elsewhere since it was put here.
+            let still_here = leader(&self.metadata, &mut accumulator, index).is_ok_and(|leader| leader == node_id);
+            if bytes >= options.request_bytes_max && still_here {
+                lane.ready.push_back(index);
+                continue;
+            }
+            if !still_here || (not_before.is_some() && !accumulator.queue(index).is_urgent()) {
+                // Small batches wait their time.
+                let queue = accumulator.queue_mut(index);
+                queue.listed = still_here;
+                if still_here {
+                    lane.ready.push_back(index)
+                } else {
+                    accumulator.list(index)
+                }
+                continue;
+            }
+            match accumulator.take_batch(index, identity) {
+                Ok(Some(draft)) => {
+                    bytes += draft.bytes;
+                    drafts.push(draft);
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    used_up = true;
+                    accumulator.list(index);
+                }
+            }
+        }
+        drop(accumulator);
+        if used_up {
+            self.identity = None;
+        }
+        if drafts.is_empty() {
+            return None;
+        }
+        if not_before.is_none() {
+            lane.last_small = Some(now);
+        }
+        self.prepare(node_id, drafts);
+        self.sort_ready(now);
+        Some(None)
+    }
+
+    /// Seals and sends at once what takes no time; has the rest done elsewhere.
+    fn prepare(&mut self, node_id: i32, drafts: Vec<Draft>) {
+        let broker = self.shared.cluster.broker(node_id);
+        let connection = broker.as_ref().and_then(|broker| broker.open_connection(ConnectionClass::Produce));
+        let is_open = |draft: &&Draft| matches!(draft.content, Content::Open(_));
+        let to_compress: usize = match self.shared.options.compression.codec() {
+            Codec::None => 0,
+            _ => drafts.iter().filter(is_open).map(|draft| draft.bytes).sum(),
+        };
+        if to_compress <= INLINE_BYTES_MAX
+            && let Some(connection) = connection
+        {
+            let mut prepared = seal_all(&self.shared, drafts, &mut self.compressor);
+            prepared.connection = Ok(connection);
+            return self.depart(node_id, prepared);
+        }
+        if let Some(lane) = self.lanes.get_mut(&node_id) {
+            lane.preparing = true;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut compressor = std::mem::take(&mut self.compressor);
+        self.tasks.spawn(async move {
+            let seal = {
+                let shared = Arc::clone(&shared);
+                move || {
+                    let prepared = seal_all(&shared, drafts, &mut compressor);
+                    shared.compressors.lock().push(compressor);
+                    prepared
+                }
+            };
+            let sealed = tokio::task::spawn_blocking(seal).await;
+            // A failed join means that the runtime is shutting down; nobody is left to be told.
+            let Ok(mut prepared) = sealed else { return Done::Metadata(Err(Error::Closed { what: "runtime" })) };
+            prepared.connection = match broker {
+                Some(broker) => broker.connection(ConnectionClass::Produce).await,
+                None => prepared.connection,
+            };
+            Done::Prepared { node_id, prepared }
+        });
+        self.compressor = self.shared.compressors.lock().pop().unwrap_or_default();
+    }
+
+    /// Hands a request to its connection.
+    fn depart(&mut self, node_id: i32, prepared: Prepared) {
+        let Prepared { connection, drafts, failed, buffers } = prepared;
+        let mut accumulator = self.shared.accumulator.lock();
+        buffers.into_iter().for_each(|buffer| accumulator.recycle(buffer));
+        drop(accumulator);
+        for (draft, error) in failed {
+            self.settle_batch(draft, Err(error.into()));
+        }
+        if drafts.is_empty() {
+            return;
+        }
+        let token = self.next_token;
+        self.next_token += 1;
+        let answered = self.shared.options.acks.is_answered().then_some((token, &self.answers));
+        let explicit = self.shared.transaction.as_ref().is_some_and(|transaction| !transaction.is_implicit());
+        let submitted = connection.and_then(|connection| {
+            let newest = connection.version(ApiKey::Produce)?;
+            let version = if explicit { newest.min(EXPLICIT_TRANSACTION_MAX) } else { newest };
+            let request = self.frame(&drafts);
+            connection
+                .submit(ApiKey::Produce, answered, |id, client_id| encode_produce(version, id, client_id, &request))?;
+            Ok((connection, version))
+        });
+        match submitted {
+            Ok((connection, version)) if answered.is_some() => {
+                let deadline = Instant::now() + self.shared.cluster.options().request_timeout();
+                let request = Request { token, connection, version, drafts, deadline };
+                self.lanes.entry(node_id).or_insert_with(Lane::new).under_way.push_back(request);
+            }
+            Ok(_) => {
+                let ack = Ack { base_offset: -1, log_append_time: -1 };
+                drafts.into_iter().for_each(|draft| self.settle_batch(draft, Ok(ack)));
+                self.shared.space.notify_waiters();
+            }
+            Err(error) => self.settle_all(drafts, &error),
+        }
+    }
+
+    fn frame<'a>(&'a self, drafts: &'a [Draft]) -> ProduceFrame<'a> {
+        let options = self.shared.cluster.options();
+        let mut topics: Vec<(&str, Vec<_>)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for draft in drafts {
+            let Content::Sealed(batch) = &draft.content else { continue };
+            let name = &*draft.partition.topic;
+            let place = match topics.last() {
+                Some((last, _)) if *last == name => topics.len() - 1,
+                _ => *places.entry(name).or_insert_with(|| {
+                    topics.push((name, Vec::new()));
+                    topics.len() - 1
+                }),
+            };
+            topics[place].1.push((draft.partition.partition, batch.clone()));
+        }
+        ProduceFrame {
+            transactional_id: self.shared.transaction.as_ref().map(|transaction| transaction.id()),
+            acks: self.shared.options.acks.code(),
+            timeout_ms: i32::try_from(options.request_timeout_ms).unwrap_or(i32::MAX),
+            topics,
+        }
+    }
+
+    /// A partition without a leader waits for newer metadata.
+    fn hold_leaderless(&mut self, index: usize, error: &Error, now: Instant) {
+        tracing::debug!(%error, "partition waits for its leader");
+        let until = now + self.next_wait(index);
+        let mut accumulator = self.shared.accumulator.lock();
+        accumulator.queue_mut(index).listed = false;
+        accumulator.hold(index, until);
+        drop(accumulator);
         self.refresh();
     }
 
     fn next_wait(&mut self, index: usize) -> Duration {
         let options = &self.shared.cluster.options().backoff;
         self.backoffs.entry(index).or_insert_with(|| Backoff::new(options)).next_wait()
-    }
-
-    fn forget_identity(&mut self) {
-        if self.shared.options.idempotent {
-            self.identity = None;
-        }
     }
 
     fn ask_identity(&mut self) {
@@ -198,8 +464,14 @@ impl Sender {
         }
     }
 
-    fn settle(&mut self, done: Done) {
+    fn settle_task(&mut self, done: Done) {
         match done {
+            Done::Prepared { node_id, prepared } => {
+                if let Some(lane) = self.lanes.get_mut(&node_id) {
+                    lane.preparing = false;
+                }
+                self.depart(node_id, prepared);
+            }
             Done::Identity(Ok(identity)) => {
                 self.asking_identity = false;
                 self.identity = Some(identity);
@@ -207,7 +479,20 @@ impl Sender {
             Done::Identity(Err(error)) => {
                 self.asking_identity = false;
                 self.shared.accumulator.lock().give_up(&error);
-                self.shared.space.notify_waiters();
+                self.forget_ready();
+            }
+            Done::Enrolled { queues, result } => {
+                self.enrolling = false;
+                match result {
+                    Ok(()) => {
+                        let mut accumulator = self.shared.accumulator.lock();
+                        for index in queues {
+                            accumulator.queue_mut(index).listed = false;
+                            accumulator.list(index);
+                        }
+                    }
+                    Err(error) => self.tell_transaction(&error),
+                }
             }
             Done::Metadata(metadata) => {
                 self.refreshing = false;
@@ -220,128 +505,157 @@ impl Sender {
                     }
                 }
             }
-            Done::Request { broker, settled } => {
-                if let Some(under_way) = self.under_way.get_mut(&broker) {
-                    *under_way = under_way.saturating_sub(1);
+        }
+    }
+
+    /// The answer of one request, or why there is none.
+    fn settle_answer(&mut self, answered: Answered) {
+        let found = self.lanes.values_mut().find_map(|lane| {
+            let place = lane.under_way.iter().position(|request| request.token == answered.token)?;
+            Some((lane.under_way.remove(place)?, lane))
+        });
+        let Some((request, lane)) = found else { return };
+        let Request { connection, version, drafts, .. } = request;
+        match connection.decode_answer::<ProduceResponse>(ApiKey::Produce, version, answered.answer) {
+            Ok(response) => {
+                let throttle = u64::try_from(response.throttle_time_ms).unwrap_or(0);
+                if throttle > 0 {
+                    lane.throttled_until = Some(Instant::now() + Duration::from_millis(throttle));
                 }
-                settled.into_iter().for_each(|(draft, result)| self.settle_batch(draft, result));
+                let hints = crate::produce::leader_hints(&response);
+                if !hints.is_empty() {
+                    self.shared.cluster.learn_leaders(&hints);
+                    self.metadata = self.shared.cluster.metadata();
+                }
+                let partitions: Vec<_> = drafts.iter().map(|draft| &draft.partition).collect();
+                let answers = read_answers_of(&connection, response, &partitions);
+                for (draft, answer) in drafts.into_iter().zip(answers) {
+                    self.settle_batch(draft, answer);
+                }
                 self.shared.space.notify_waiters();
             }
+            Err(error) => self.settle_all(drafts, &error),
         }
     }
 
-    fn settle_batch(&mut self, mut draft: Draft, result: Result<Ack>) {
-        let error = match result {
-            Ok(ack) => {
-                self.backoffs.remove(&draft.queue);
-                let mut accumulator = self.shared.accumulator.lock();
-                return accumulator.complete(draft.queue, &draft.outcome, draft.bytes, Ok(ack));
+    fn settle_all(&mut self, drafts: Vec<Draft>, error: &Error) {
+        for draft in drafts {
+            self.settle_batch(draft, Err(error.clone().into()));
+        }
+        self.shared.space.notify_waiters();
+    }
+
+    fn settle_batch(&mut self, draft: Draft, answer: Result<Ack, Refusal>) {
+        let index = draft.queue;
+        let wait = match &answer {
+            Ok(_) => Duration::ZERO,
+            Err(refusal) => {
+                tracing::debug!(error = %refusal.error, partition = %draft.partition, "batch failed");
+                if moves_leader(&refusal.error) && !self.has_newer_leader(&draft) {
+                    self.refresh();
+                }
+                self.next_wait(index)
             }
-            Err(error) => error,
         };
-        if moves_leader(&error) {
-            self.refresh();
-        }
-        let until = Instant::now() + self.next_wait(draft.queue);
-        if may_repeat(&error, draft.identity) && until < draft.deadline {
-            tracing::debug!(%error, partition = %draft.partition, "batch goes again");
-            draft.last = Some(error);
-            return self.shared.accumulator.lock().repeat(draft, until);
-        }
-        // The sequence given to this batch may or may not be used up; a new identity starts from zero.
-        self.forget_identity();
-        self.backoffs.remove(&draft.queue);
-        let mut accumulator = self.shared.accumulator.lock();
-        let timed_out = may_repeat(&error, draft.identity);
-        let error = if timed_out { accumulator.delivery_timeout(draft.queue, Some(error)) } else { error };
-        accumulator.complete(draft.queue, &draft.outcome, draft.bytes, Err(error));
-    }
-}
-
-/// Seals, sends and reads the answer; every batch comes back with its result.
-async fn send(shared: &Arc<Shared>, broker: &Broker, drafts: Vec<Draft>) -> Vec<(Draft, Result<Ack>)> {
-    let (drafts, mut settled) = match seal_all(shared, drafts).await {
-        Ok(sealed) => sealed,
-        // The runtime is shutting down and nobody is left to be told.
-        Err(()) => return Vec::new(),
-    };
-    if drafts.is_empty() {
-        return settled;
-    }
-    match exchange(shared, broker, &drafts).await {
-        Ok(mut results) => {
-            for (index, draft) in drafts.into_iter().enumerate() {
-                let missing =
-                    Error::NoLeader { topic: Arc::clone(&draft.partition.topic), partition: draft.partition.partition };
-                let result = results.remove(&index).unwrap_or(Err(missing));
-                settled.push((draft, result));
+        let settled = self.shared.accumulator.lock().settle(draft, answer, Instant::now(), wait);
+        match settled {
+            Settled::Acknowledged => drop(self.backoffs.remove(&index)),
+            Settled::Repeats => {}
+            Settled::Failed(error) => {
+                self.backoffs.remove(&index);
+                self.tell_transaction(&error);
             }
         }
-        Err(error) => settled.extend(drafts.into_iter().map(|draft| (draft, Err(error.clone())))),
     }
-    settled
+
+    /// Whether the metadata at hand, perhaps by a hint, already names another leader than the one asked.
+    fn has_newer_leader(&self, draft: &Draft) -> bool {
+        let asked = self.shared.accumulator.lock().queue(draft.queue).leader;
+        let known = self.metadata.leader(&draft.partition.topic, draft.partition.partition);
+        matches!((asked, known), (Some((_, asked)), Ok((known, _))) if asked != known)
+    }
+
+    /// A transaction that lost a record cannot be committed: the rest of it need not be sent.
+    fn tell_transaction(&mut self, error: &Error) {
+        if let Some(transaction) = &self.shared.transaction {
+            let told = transaction.record_failed(error);
+            self.shared.accumulator.lock().give_up(&told);
+            self.forget_ready();
+        }
+    }
+
+    /// Nothing is ready any more: all of it was given up.
+    fn forget_ready(&mut self) {
+        self.lanes.values_mut().for_each(|lane| lane.ready.clear());
+        self.unenrolled.clear();
+        self.shared.space.notify_waiters();
+    }
 }
 
-/// One request and its answers by place in `drafts`.
-async fn exchange(shared: &Shared, broker: &Broker, drafts: &[Draft]) -> Result<HashMap<usize, Result<Ack>>> {
-    let connection = broker.connection(ConnectionClass::Produce).await?;
-    let options = shared.cluster.options();
-    let timeout_ms = i32::try_from(options.request_timeout_ms).unwrap_or(i32::MAX);
-    let batches = drafts.iter().filter_map(|draft| match &draft.content {
-        Content::Sealed(bytes) => Some((&draft.partition, bytes.clone())),
-        Content::Open(_) => None,
-    });
-    let request = produce_request(shared.options.acks, timeout_ms, batches);
-    let response = connection.request(ApiKey::Produce, &request, options.request_timeout()).await?;
-    let mut answers = read_answers(&connection, response);
-    let mut results = HashMap::with_capacity(drafts.len());
-    for (index, draft) in drafts.iter().enumerate() {
-        let key = (draft.partition.topic.to_string(), draft.partition.partition);
-        let missing = || Err(connection.malformed(ApiKey::Produce, format!("no answer for {}", draft.partition)));
-        results.insert(index, answers.remove(&key).unwrap_or_else(missing));
+impl Lane {
+    fn new() -> Lane {
+        Lane {
+            ready: VecDeque::new(),
+            under_way: VecDeque::new(),
+            preparing: false,
+            last_small: None,
+            throttled_until: None,
+        }
     }
-    Ok(results)
+
+    /// Open batches of the same broker leave together although their linger is not over: one request instead of many.
+    fn take_along(&mut self, node_id: i32, metadata: &Metadata, accumulator: &mut Accumulator) {
+        let lingering: Vec<usize> = accumulator.lingering().collect();
+        for index in lingering {
+            let queue = accumulator.queue_mut(index);
+            if queue.listed || queue.open.is_none() || queue.leader != Some((metadata.generation(), node_id)) {
+                continue;
+            }
+            queue.due = true;
+            if accumulator.may_send(index) {
+                accumulator.queue_mut(index).listed = true;
+                self.ready.push_back(index);
+            }
+        }
+    }
 }
 
-type SealedDrafts = (Vec<Draft>, Vec<(Draft, Result<Ack>)>);
-
-/// Seals what is open, on a blocking thread when there is much to compress. Batches that cannot be sealed come back
-/// with their error.
-async fn seal_all(shared: &Arc<Shared>, drafts: Vec<Draft>) -> Result<SealedDrafts, ()> {
-    let to_compress: usize =
-        drafts.iter().filter(|draft| matches!(draft.content, Content::Open(_))).map(|draft| draft.bytes).sum();
-    if shared.options.compression.codec() == Codec::None || to_compress <= INLINE_BYTES_MAX {
-        return Ok(seal(shared, drafts));
+/// The broker that leads a partition, remembered until the metadata changes.
+fn leader(metadata: &Metadata, accumulator: &mut Accumulator, index: usize) -> Result<i32> {
+    let queue = accumulator.queue_mut(index);
+    if let Some((generation, node_id)) = queue.leader
+        && generation == metadata.generation()
+    {
+        return Ok(node_id);
     }
-    let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || seal(&shared, drafts)).await.map_err(drop)
+    let (node_id, _) = metadata.leader(&queue.partition.topic, queue.partition.partition)?;
+    queue.leader = Some((metadata.generation(), node_id));
+    Ok(node_id)
 }
 
-fn seal(shared: &Shared, drafts: Vec<Draft>) -> SealedDrafts {
-    let mut compressor = shared.compressors.lock().pop().unwrap_or_default();
-    let (mut sealed, mut failed) = (Vec::with_capacity(drafts.len()), Vec::new());
+/// Seals what is open. Batches that cannot be sealed come back with their error.
+fn seal_all(shared: &Shared, drafts: Vec<Draft>, compressor: &mut Compressor) -> Prepared {
+    let gone = Error::Connect { address: "broker".into(), reason: "it left the cluster".to_owned() };
+    let mut prepared =
+        Prepared { connection: Err(gone), drafts: Vec::with_capacity(drafts.len()), failed: vec![], buffers: vec![] };
     for mut draft in drafts {
-        match seal_one(shared, &mut draft.content, &mut compressor) {
-            Ok(()) => sealed.push(draft),
-            Err(source) => {
-                let error = Error::EncodeRecord {
-                    topic: Arc::clone(&draft.partition.topic),
-                    partition: draft.partition.partition,
-                    source: Arc::new(source),
-                };
-                failed.push((draft, Err(error)));
+        if let Content::Open(builder) = &mut draft.content {
+            match builder.seal(shared.options.compression, compressor) {
+                Ok(bytes) => {
+                    let sealed = std::mem::replace(&mut draft.content, Content::Sealed(bytes));
+                    if let Content::Open(builder) = sealed {
+                        prepared.buffers.extend(Some(BatchBuilder::into_buffer(builder)).filter(|b| b.capacity() > 0));
+                    }
+                }
+                Err(source) => {
+                    let topic = Arc::clone(&draft.partition.topic);
+                    let partition = draft.partition.partition;
+                    prepared.failed.push((draft, Error::EncodeRecord { topic, partition, source: Arc::new(source) }));
+                    continue;
+                }
             }
         }
+        prepared.drafts.push(draft);
     }
-    shared.compressors.lock().push(compressor);
-    (sealed, failed)
-}
-
-fn seal_one(shared: &Shared, content: &mut Content, compressor: &mut Compressor) -> kanat_protocol::Result<()> {
-    let sealed: Bytes = match content {
-        Content::Sealed(_) => return Ok(()),
-        Content::Open(builder) => BatchBuilder::seal(builder, shared.options.compression, compressor)?,
-    };
-    *content = Content::Sealed(sealed);
-    Ok(())
+    prepared
 }

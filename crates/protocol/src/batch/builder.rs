@@ -95,6 +95,18 @@ impl BatchBuilder {
         }
     }
 
+    /// An empty batch that is written into a buffer's memory.
+    pub fn with_buffer(options: BatchOptions, mut buffer: Vec<u8>) -> BatchBuilder {
+        buffer.clear();
+        BatchBuilder { capacity: buffer.capacity(), buffer, ..BatchBuilder::new(options) }
+    }
+
+    /// The memory behind the batch; its records are dropped.
+    pub fn into_buffer(mut self) -> Vec<u8> {
+        self.buffer.clear();
+        self.buffer
+    }
+
     /// The options, with the base sequence of the next batch to be sealed.
     pub fn options(&self) -> &BatchOptions {
         &self.options

@@ -131,6 +131,11 @@ impl RecordBatch {
         })
     }
 
+    /// The bytes of the batch.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// The batch under another producer id, epoch and base sequence; computes the checksum anew.
     #[must_use]
     pub fn with_producer(self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> RecordBatch {
