@@ -131,6 +131,13 @@ pub enum Error {
         topic: Arc<str>,
     },
 
+    /// The cluster has no broker of this id.
+    #[error("the cluster has no broker {node_id}")]
+    UnknownBroker {
+        /// Broker id asked for.
+        node_id: i32,
+    },
+
     /// The topic has fewer partitions.
     #[error("topic {topic} has no partition {partition}: it has {partition_count}")]
     UnknownPartition {

@@ -43,7 +43,15 @@ pub use kanat_protocol::batch::RecordBatch;
 pub use kanat_protocol::compression::{Codec, Compression};
 pub use kanat_telemetry::Metrics;
 
-pub use self::admin::{Admin, ConfigEntry, NewTopic, Outcomes};
+pub use self::admin::{
+    Acl, AclFilter, AclOperation, AclPatternType, AclPermission, AclResource, AclResourceType, ActiveProducer, Admin,
+    AlterConfig, ClusterBroker, ClusterDescription, ConfigEntry, ConfigOperation, ConfigResource, ConfigResourceType,
+    ConfigSource, ConfigSynonym, ConfigType, CreatedTopic, DescribeConfigsOptions, DescribedGroup, DescribedMember,
+    Election, FeatureRange, Features, FencedProducer, GroupListing, GroupType, ListGroupsOptions,
+    ListTransactionsOptions, LogDir, LogDirPartition, MemberToRemove, NewPartitions, NewTopic, OpenTransaction,
+    Outcomes, PartitionDescription, QuotaAlteration, QuotaEntity, QuotaFilter, QuotaMatch, QuotaValues, Reassignment,
+    ScramMechanism, ScramUpsertion, ScramUser, TopicDescription, TransactionDescription, TransactionListing,
+};
 pub use self::batch_producer::{
     Aggregator, BatchProducer, BatchProducerOptions, ProducerClient, RecordAggregator, RecordOffsets,
     StatusDeaggregator, TryPush,

@@ -36,13 +36,22 @@ impl Kafka {
     /// # Panics
     /// When it does not start; the message holds what the script said.
     pub fn start(nodes: u32) -> Kafka {
+        Kafka::start_with(nodes, &[])
+    }
+
+    /// Starts a cluster of one or three nodes with further broker settings, each `key=value`.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what the script said.
+    pub fn start_with(nodes: u32, settings: &[&str]) -> Kafka {
         let dir = tempfile::Builder::new().prefix("kanat-kafka-").tempdir().expect("a temporary folder");
-        let bootstrap = run(script("kafka.sh").arg("start").arg(dir.path()).args([
-            "--nodes",
-            &nodes.to_string(),
-            "--parent",
-            &std::process::id().to_string(),
-        ]));
+        let mut command = script("kafka.sh");
+        command.arg("start").arg(dir.path()).args(["--nodes", &nodes.to_string()]);
+        command.args(["--parent", &std::process::id().to_string()]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let bootstrap = run(&mut command);
         Kafka { dir, bootstrap: bootstrap.trim().to_owned() }
     }
 

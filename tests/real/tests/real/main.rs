@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
 
+mod admin;
 mod cluster;
 mod fetch;
 mod golden;
