@@ -24,7 +24,7 @@ use self::clock::Clock;
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
 use crate::fetch_sessions::FetchSessions;
-use crate::group::{Coordinator, GroupOptions};
+use crate::group::{ConsumerOptions, Coordinator, GroupOptions, TopicView};
 use crate::journal::{Entry, Journal, PartitionEntry};
 use crate::log::{AppendContext, Appended, Origin};
 use crate::options::BrokerOptions;
@@ -131,8 +131,14 @@ impl Cluster {
             members_max: options.limits.group_members_max,
         };
         let mut random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let consumer_options = ConsumerOptions {
+            session_timeout_ms: options.consumer_group_session_timeout_ms,
+            heartbeat_interval_ms: options.consumer_group_heartbeat_interval_ms,
+            members_max: options.limits.group_members_max,
+        };
         let groups_max = options.limits.groups_max;
-        let coordinator = Coordinator::new(group_options, groups_max, Arc::clone(&journal), random.fork());
+        let journaled = Arc::clone(&journal);
+        let coordinator = Coordinator::new(group_options, groups_max, journaled, random.fork(), consumer_options);
         for ((group, topic, partition), committed) in restored.offsets {
             coordinator.restore(&group, &topic, partition, committed);
         }
@@ -346,6 +352,14 @@ impl Cluster {
     /// All topics by name.
     pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         self.topics.read().by_name.values().map(Arc::clone).collect()
+    }
+
+    /// Topics consumers may subscribe to.
+    pub(crate) fn topic_view(&self) -> TopicView {
+        let topics = self.topics.read();
+        let visible = topics.by_name.iter().filter(|(_, topic)| !topic.is_internal());
+        let count = |topic: &Topic| i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+        visible.map(|(name, topic)| (name.to_string(), (topic.id, count(topic)))).collect()
     }
 
     pub(crate) fn partition(&self, topic: &str, partition: i32) -> Result<(Arc<Topic>, Arc<Partition>), Refusal> {

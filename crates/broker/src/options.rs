@@ -47,6 +47,10 @@ pub struct BrokerOptions {
     pub transaction_timeout_ms_max: u64,
     /// Time between the end of a transaction and its markers, ms. With 0 they are written before EndTxn is answered.
     pub transaction_marker_delay_ms: u64,
+    /// Time after which a silent member of a KIP-848 group is taken out, ms.
+    pub consumer_group_session_timeout_ms: u64,
+    /// Time between the heartbeats of a member of a KIP-848 group, ms.
+    pub consumer_group_heartbeat_interval_ms: i32,
     /// Level of the feature `group.version`: 1 lets clients use the consumer group protocol of KIP-848, 0 does not.
     pub group_version: i16,
     /// Pause between two runs of retention and compaction, ms.
@@ -77,6 +81,8 @@ impl Default for BrokerOptions {
             transaction_version: TRANSACTION_VERSION_MAX,
             transaction_timeout_ms_max: 900_000,
             transaction_marker_delay_ms: 0,
+            consumer_group_session_timeout_ms: 45_000,
+            consumer_group_heartbeat_interval_ms: 5_000,
             group_version: GROUP_VERSION_MAX,
             maintenance_interval_ms: 5_000,
             seed: None,
@@ -241,6 +247,15 @@ impl BrokerOptions {
     #[must_use]
     pub fn with_group_version(mut self, level: i16) -> Self {
         self.group_version = level;
+        self
+    }
+
+    /// Has members of KIP-848 groups send a heartbeat every `heartbeat_interval_ms`, and takes them out after
+    /// `session_timeout_ms` of silence.
+    #[must_use]
+    pub fn with_consumer_group_times(mut self, heartbeat_interval_ms: i32, session_timeout_ms: u64) -> Self {
+        self.consumer_group_heartbeat_interval_ms = heartbeat_interval_ms;
+        self.consumer_group_session_timeout_ms = session_timeout_ms;
         self
     }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::consumer::{ConsumerGroup, ConsumerOptions};
 use super::offsets::{CommittedOffset, Offsets};
 use super::state::{Answer, Group, GroupOptions, JoinAnswer, JoinRequest, State, SyncAnswer, SyncRequest, Ticket};
 use super::subscription;
@@ -18,6 +19,9 @@ use crate::journal::{Entry, Journal};
 
 /// First version of OffsetCommit whose clients can be told that a group does not exist.
 const GROUP_NOT_FOUND_VERSION_MIN: i16 = 9;
+
+/// First version of OffsetCommit that carries a member epoch.
+const MEMBER_EPOCH_VERSION_MIN: i16 = 9;
 
 /// Who commits, and what the commit claims to know of the group.
 #[derive(Debug)]
@@ -33,11 +37,30 @@ pub(crate) struct CommitRequest<'a> {
     pub(crate) version: i16,
 }
 
+/// Protocol of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GroupType {
+    Classic,
+    Consumer,
+}
+
+impl GroupType {
+    /// Kafka's name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// What ListGroups and DescribeGroups tell of a group.
 #[derive(Debug, Clone)]
 pub(crate) struct DescribedGroup {
     pub(crate) id: String,
-    pub(crate) state: State,
+    pub(crate) group_type: GroupType,
+    /// With Kafka's names.
+    pub(crate) state: &'static str,
     pub(crate) protocol_type: String,
     pub(crate) protocol_name: String,
     pub(crate) members: Vec<DescribedMember>,
@@ -58,27 +81,30 @@ pub(crate) struct DescribedMember {
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     options: GroupOptions,
-    groups_max: usize,
+    pub(super) consumer_options: ConsumerOptions,
+    pub(super) groups_max: usize,
     journal: Arc<Journal>,
     /// Zero of the milliseconds the state machines see.
     started: Instant,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
     random: Mutex<fastrand::Rng>,
     /// A deadline may have moved.
-    changed: Notify,
+    pub(super) changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    groups: BTreeMap<String, GroupEntry>,
+pub(super) struct Inner {
+    pub(super) groups: BTreeMap<String, GroupEntry>,
     joins: HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
     syncs: HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
     next_ticket: Ticket,
 }
 
 #[derive(Debug, Default)]
-struct GroupEntry {
-    group: Group,
+pub(super) struct GroupEntry {
+    pub(super) group: Group,
+    /// The group, once it uses the protocol of KIP-848.
+    pub(super) consumer: Option<ConsumerGroup>,
     offsets: Offsets,
 }
 
@@ -106,9 +132,16 @@ fn send<T>(waiting: Option<oneshot::Sender<T>>, answer: T) {
 }
 
 impl Coordinator {
-    pub(crate) fn new(options: GroupOptions, groups_max: usize, journal: Arc<Journal>, random: fastrand::Rng) -> Self {
+    pub(crate) fn new(
+        options: GroupOptions,
+        groups_max: usize,
+        journal: Arc<Journal>,
+        random: fastrand::Rng,
+        consumer_options: ConsumerOptions,
+    ) -> Self {
         Self {
             options,
+            consumer_options,
             groups_max,
             journal,
             started: Instant::now(),
@@ -150,17 +183,20 @@ impl Coordinator {
             if entry.group.next_deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
                 answers.extend(entry.group.tick(now_ms));
             }
+            if let Some(consumer) = &mut entry.consumer {
+                consumer.tick(now_ms);
+            }
         }
         inner.deliver(answers);
-        inner.groups.values().filter_map(|entry| entry.group.next_deadline_ms()).min()
+        inner.groups.values().filter_map(GroupEntry::next_deadline_ms).min()
     }
 
     /// Makes member ids unique, also across restarts of the broker.
-    fn member_token(&self) -> String {
+    pub(super) fn member_token(&self) -> String {
         format!("{:032x}", self.random.lock().u128(..))
     }
 
-    fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -180,6 +216,9 @@ impl Coordinator {
                 if inner.groups.len() >= self.groups_max {
                     return refuse(ErrorCode::GroupMaxSizeReached);
                 }
+            }
+            if !inner.groups.get_mut(group_id).is_none_or(GroupEntry::become_classic) {
+                return refuse(ErrorCode::InconsistentGroupProtocol);
             }
             let ticket = inner.ticket();
             let (sender, receiver) = oneshot::channel();
@@ -246,6 +285,10 @@ impl Coordinator {
         let mut inner = self.inner.lock();
         let has_room = inner.groups.len() < self.groups_max;
         match inner.groups.get_mut(request.group_id) {
+            Some(GroupEntry { consumer: Some(consumer), .. }) => {
+                let knows_epochs = request.version >= MEMBER_EPOCH_VERSION_MIN;
+                consumer.check_commit(request.member_id, request.generation, request.transactional, knows_epochs)
+            }
             Some(entry) => {
                 let (member_id, instance_id) = (request.member_id, request.instance_id);
                 entry.group.check_commit(now_ms, member_id, instance_id, request.generation, request.transactional)
@@ -337,14 +380,14 @@ impl Coordinator {
         let mut inner = self.inner.lock();
         let entry = inner.groups.get_mut(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
         let consumers = entry.group.protocol_type() == subscription::CONSUMER_PROTOCOL_TYPE;
-        if entry.group.state() != State::Empty && !consumers {
+        if entry.consumer.is_none() && entry.group.state() != State::Empty && !consumers {
             return Err(ErrorCode::NonEmptyGroup);
         }
         let subscribed = subscription::topics(&entry.group);
         let mut results = Vec::with_capacity(partitions.len());
         let mut entries = Vec::new();
         for (topic, partition) in partitions {
-            if subscribed.contains(topic) {
+            if subscribed.contains(topic) || entry.consumer.as_ref().is_some_and(|group| group.is_subscribed(topic)) {
                 results.push(Err(ErrorCode::GroupSubscribedToTopic));
                 continue;
             }
@@ -362,7 +405,7 @@ impl Coordinator {
     pub(crate) fn delete(&self, group_id: &str) -> Result<(), ErrorCode> {
         let mut inner = self.inner.lock();
         let entry = inner.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
-        if entry.group.state() != State::Empty {
+        if entry.group.state() != State::Empty || entry.consumer.as_ref().is_some_and(|group| !group.is_empty()) {
             return Err(ErrorCode::NonEmptyGroup);
         }
         inner.groups.remove(group_id);
@@ -424,17 +467,43 @@ impl Coordinator {
 }
 
 impl GroupEntry {
+    fn next_deadline_ms(&self) -> Option<u64> {
+        let consumer = self.consumer.as_ref().and_then(ConsumerGroup::next_deadline_ms);
+        self.group.next_deadline_ms().into_iter().chain(consumer).min()
+    }
+
+    /// Makes room for the classic protocol; tells whether that could be.
+    fn become_classic(&mut self) -> bool {
+        if self.consumer.as_ref().is_some_and(|group| !group.is_empty()) {
+            return false;
+        }
+        self.consumer = None;
+        true
+    }
+
     fn is_dead(&self) -> bool {
-        self.group.is_unused() && self.offsets.is_empty()
+        let unused = self.consumer.as_ref().is_none_or(ConsumerGroup::is_empty);
+        unused && self.group.is_unused() && self.offsets.is_empty()
     }
 
     fn describe(&self, id: &str, with_members: bool) -> DescribedGroup {
+        if let Some(consumer) = &self.consumer {
+            return DescribedGroup {
+                id: id.to_owned(),
+                group_type: GroupType::Consumer,
+                state: consumer.state(),
+                protocol_type: subscription::CONSUMER_PROTOCOL_TYPE.to_owned(),
+                protocol_name: consumer.assignor().as_str().to_owned(),
+                members: Vec::new(),
+            };
+        }
         let group = &self.group;
         let members = if with_members { group.members() } else { &[] };
         let metadata_visible = !group.protocol_name().is_empty();
         DescribedGroup {
             id: id.to_owned(),
-            state: group.state(),
+            group_type: GroupType::Classic,
+            state: group.state().as_str(),
             protocol_type: group.protocol_type().to_owned(),
             protocol_name: group.protocol_name().to_owned(),
             members: members

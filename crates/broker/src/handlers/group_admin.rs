@@ -11,8 +11,8 @@ use kanat_protocol::messages::{
 
 use super::{Context, Handle, group_code, text};
 use crate::error::wire_code;
+use crate::group::GroupType;
 
-const CLASSIC: &str = "classic";
 /// State of a group nobody knows.
 const DEAD: &str = "Dead";
 /// First version that can say that a group does not exist.
@@ -27,15 +27,15 @@ impl Handle for ListGroupsRequest {
         // Every node lists the groups it coordinates.
         let groups = context.cluster.coordinator.list().into_iter().filter(|group| {
             context.cluster.coordinator_of(&group.id).is_some_and(|node| node.id == context.node_id)
-                && matches(&self.states_filter, group.state.as_str())
-                && matches(&self.types_filter, CLASSIC)
+                && matches(&self.states_filter, group.state)
+                && matches(&self.types_filter, group.group_type.as_str())
         });
         let groups = groups.map(|group| {
             ListedGroup::default()
                 .with_group_id(GroupId(text(group.id)))
                 .with_protocol_type(text(group.protocol_type))
-                .with_group_state(text(group.state.as_str()))
-                .with_group_type(text(CLASSIC))
+                .with_group_state(text(group.state))
+                .with_group_type(text(group.group_type.as_str()))
         });
         ListGroupsResponse::default().with_error_code(wire_code(&checked)).with_groups(groups.collect())
     }
@@ -53,7 +53,8 @@ fn describe(group_id: GroupId, context: &Context) -> DescribedGroup {
     if let Err(code) = context.check_coordinator(&group_id) {
         return described.with_error_code(code.code());
     }
-    let Some(group) = context.cluster.coordinator.describe(&group_id) else {
+    let classic = |group: &crate::group::DescribedGroup| group.group_type == GroupType::Classic;
+    let Some(group) = context.cluster.coordinator.describe(&group_id).filter(classic) else {
         let described = described.with_group_state(text(DEAD));
         if context.version < NOT_FOUND_VERSION_MIN {
             return described;
@@ -71,7 +72,7 @@ fn describe(group_id: GroupId, context: &Context) -> DescribedGroup {
             .with_member_assignment(member.assignment)
     });
     described
-        .with_group_state(text(group.state.as_str()))
+        .with_group_state(text(group.state))
         .with_protocol_type(text(group.protocol_type))
         .with_protocol_data(text(group.protocol_name))
         .with_members(members.collect())

@@ -5,6 +5,7 @@
 
 mod api_versions;
 mod configs;
+mod consumer_groups;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
@@ -244,6 +245,8 @@ apis! {
     DescribeProducers => DescribeProducersRequest,
     DescribeTransactions => DescribeTransactionsRequest,
     ListTransactions => ListTransactionsRequest,
+    ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest,
+    ConsumerGroupDescribe => ConsumerGroupDescribeRequest,
     DescribeTopicPartitions => DescribeTopicPartitionsRequest,
 }
 

@@ -127,6 +127,12 @@ fn fetch_group(group: OffsetFetchRequestGroup, require_stable: bool, context: &C
     if let Err(code) = context.check_coordinator(&group.group_id) {
         return response.with_error_code(code.code());
     }
+    if let Some(member_id) = &group.member_id {
+        let coordinator = &context.cluster.coordinator;
+        if let Err(code) = coordinator.check_member_epoch(&group.group_id, member_id, group.member_epoch) {
+            return response.with_error_code(code.code());
+        }
+    }
     let wanted = group
         .topics
         .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>());
