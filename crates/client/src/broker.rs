@@ -118,6 +118,14 @@ impl Broker {
         }
     }
 
+    /// A connection outside the classes, for the caller alone.
+    pub(crate) async fn dial(&self) -> Result<Connection> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: "client" });
+        }
+        Connection::open(&self.address, &self.options).await
+    }
+
     /// The connection of a class, dialled if need be. Callers that come together share one dial; after a failed dial
     /// the next one waits its back-off first.
     pub(crate) async fn connection(&self, class: ConnectionClass) -> Result<Arc<Connection>> {

@@ -43,6 +43,8 @@ pub(crate) struct Cluster {
     brokers: Mutex<HashMap<i32, Arc<Broker>>>,
     metrics: Option<ClientMetrics>,
     closed: AtomicBool,
+    /// Whether a consumer fetches over the brokers' fetch connections.
+    fetch_connections_leased: AtomicBool,
 }
 
 impl Cluster {
@@ -55,6 +57,7 @@ impl Cluster {
             options: Arc::new(options),
             metadata: MetadataCache::default(),
             brokers: Mutex::new(HashMap::new()),
+            fetch_connections_leased: AtomicBool::new(false),
         });
         let _refreshing = cluster.metadata.lock_refresh().await;
         cluster.fetch_metadata(Some(&[])).await?;
@@ -195,6 +198,16 @@ impl Cluster {
     /// A broker by id.
     pub(crate) fn broker(&self, node_id: i32) -> Option<Arc<Broker>> {
         self.brokers.lock().get(&node_id).cloned()
+    }
+
+    /// Takes the brokers' fetch connections for one consumer, unless another has them.
+    pub(crate) fn lease_fetch_connections(&self) -> bool {
+        !self.fetch_connections_leased.swap(true, Ordering::AcqRel)
+    }
+
+    /// Gives the fetch connections back.
+    pub(crate) fn release_fetch_connections(&self) {
+        self.fetch_connections_leased.store(false, Ordering::Release);
     }
 
     /// Every broker known, in no order.

@@ -194,6 +194,24 @@ pub enum Error {
         new_id: TopicId,
     },
 
+    /// The partition's new leader lacks records that had been read: an unclean election lost them (KIP-320). Delivery
+    /// rule 6: the partition stops until it is sought.
+    #[error(
+        "topic {topic} partition {partition} was truncated: offset {position} was reached, but the log of the new \
+         leader {}",
+        .diverged_at.map_or_else(|| "has nothing of that time".to_owned(), |at| format!("differs from offset {at} on"))
+    )]
+    LogTruncated {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The offset that was to be read next.
+        position: i64,
+        /// First offset whose record is not the one that was read, `None` when the leader cannot tell.
+        diverged_at: Option<i64>,
+    },
+
     /// A record batch fails its checksum or cannot be read.
     #[error("topic {topic} partition {partition} offset {offset}: {source}")]
     CorruptBatch {

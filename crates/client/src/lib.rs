@@ -39,8 +39,8 @@ mod transport;
 mod types;
 mod versions;
 
-pub use kanat_protocol::batch::RecordBatch;
-pub use kanat_protocol::compression::{Codec, Compression};
+pub use kanat_protocol::batch::{Headers, Record as RecordView, RecordBatch};
+pub use kanat_protocol::compression::{Codec, Compression, Decompressor};
 pub use kanat_telemetry::Metrics;
 
 pub use self::admin::{
@@ -57,7 +57,9 @@ pub use self::batch_producer::{
     StatusDeaggregator, TryPush,
 };
 pub use self::client::Client;
-pub use self::consumer::{Consumer, ConsumerOptions, Fetched};
+pub use self::consumer::{
+    Consumer, ConsumerOptions, DecodedIter, DecodedRecords, Fetched, Gap, GapCounts, GapReason, OutOfRangePolicy,
+};
 pub use self::error::{Error, FailedAddresses, Result};
 pub use self::group::{Group, GroupDescription, GroupMember};
 pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
@@ -71,5 +73,6 @@ pub use self::stream_consumer::{StartOffset, StreamConsumer};
 pub use self::transaction::{Transaction, TransactionalOptions, TransactionalProducer};
 pub use self::transport::{BoxFuture, BoxedStream, Connector, Stream};
 pub use self::types::{
-    GroupMetadata, Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, TopicId, TopicPartition, UnknownTopic,
+    GroupMetadata, Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, Position, TopicId, TopicPartition,
+    UnknownTopic,
 };

@@ -103,6 +103,30 @@ pub struct ListedOffset {
     pub leader_epoch: i32,
 }
 
+/// Where a reader stands in a partition.
+///
+/// The leader epoch lets a broker tell whether the log up to here is still the one that was read (KIP-320). An offset
+/// alone converts into a position whose epoch is not known: then nothing is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The next offset to read.
+    pub offset: i64,
+    /// Leader epoch of the record before it, -1 when unknown.
+    pub leader_epoch: i32,
+}
+
+impl From<i64> for Position {
+    fn from(offset: i64) -> Self {
+        Position { offset, leader_epoch: -1 }
+    }
+}
+
+impl From<&OffsetAndMetadata> for Position {
+    fn from(committed: &OffsetAndMetadata) -> Self {
+        Position { offset: committed.offset, leader_epoch: committed.leader_epoch }
+    }
+}
+
 /// A committed position of a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetAndMetadata {

@@ -8,6 +8,8 @@ use kanat_protocol::version::VersionRange;
 
 /// First Fetch version with sessions (KIP-227).
 pub(crate) const FETCH_SESSIONS: i16 = 7;
+/// First Fetch version that carries the reader's rack (KIP-392).
+pub(crate) const FETCH_RACKS: i16 = 11;
 /// First Fetch version that names topics by id only.
 pub(crate) const FETCH_TOPIC_IDS: i16 = 13;
 
@@ -24,6 +26,7 @@ pub(crate) fn spoken(api: ApiKey) -> Option<VersionRange> {
         ApiKey::DescribeGroups => (0, 6),
         ApiKey::ListGroups => (0, 5),
         ApiKey::DeleteGroups => (0, 2),
+        ApiKey::OffsetForLeaderEpoch => (2, 4),
         ApiKey::OffsetDelete => (0, 0),
         ApiKey::CreateTopics => (2, 7),
         ApiKey::DeleteTopics => (1, 6),

@@ -4,12 +4,12 @@
 //! a producer's data counts as aborted from the first offset the broker lists for it up to its abort marker.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use kanat_protocol::batch::{Batches, ControlRecord, RecordBatch};
 
-use crate::error::{Error, Result};
+use super::fetched::corrupt;
+use crate::error::Result;
 use crate::types::{Isolation, TopicPartition};
 
 /// An aborted transaction as a fetch answer lists it.
@@ -24,6 +24,8 @@ pub(super) struct Aborted {
 pub(super) struct Filtered {
     pub(super) batches: Vec<RecordBatch>,
     pub(super) next_offset: i64,
+    /// Leader epoch of the last batch before `next_offset`, -1 when there is none.
+    pub(super) leader_epoch: i32,
 }
 
 /// Settings of the filter.
@@ -45,7 +47,7 @@ impl Filter {
         // Brokers are meant to list them by first offset; not all do.
         aborted.sort_unstable_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
         let mut open: HashSet<i64> = HashSet::new();
-        let mut filtered = Filtered { batches: Vec::new(), next_offset: position };
+        let mut filtered = Filtered { batches: Vec::new(), next_offset: position, leader_epoch: -1 };
         for batch in Batches::new(records) {
             let batch = batch.map_err(|source| corrupt(partition, filtered.next_offset, source))?;
             let header = batch.header();
@@ -71,20 +73,11 @@ impl Filter {
             if next_offset <= filtered.next_offset {
                 continue;
             }
-            filtered.next_offset = next_offset;
+            (filtered.next_offset, filtered.leader_epoch) = (next_offset, header.partition_leader_epoch);
             if !skipped && header.record_count > 0 {
                 filtered.batches.push(batch);
             }
         }
         Ok(filtered)
-    }
-}
-
-fn corrupt(partition: &TopicPartition, offset: i64, source: kanat_protocol::Error) -> Error {
-    Error::CorruptBatch {
-        topic: Arc::clone(&partition.topic),
-        partition: partition.partition,
-        offset,
-        source: Arc::new(source),
     }
 }

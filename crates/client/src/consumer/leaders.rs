@@ -1,7 +1,7 @@
-//! The consumer's other task: finds a leader for every partition, starts a fetcher per leader, and asks for the log's
-//! range when a broker calls an offset out of range.
+//! The consumer's other task: finds a leader for every partition, starts a fetcher per broker that serves one, and has
+//! the questions asked that hold partitions up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::state::{Lost, Sent, out_of_range};
-use super::{Shared, fetcher};
+use super::partition::Lost;
+use super::state::no_leader;
+use super::{Shared, checks, fetcher};
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
-use crate::list_offsets::list_offsets;
 use crate::metadata::Metadata;
-use crate::types::{Isolation, OffsetSpec, TopicPartition};
+use crate::types::TopicPartition;
 
 /// Runs until the task is aborted; the fetchers end with it.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -27,9 +27,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut refresh_at = Instant::now() + max_age;
     loop {
         changes.borrow_and_update();
-        for (partition, sent) in shared.state.lock().take_checks() {
-            tasks.spawn(check_range(Arc::clone(&shared), partition, sent));
-        }
+        ask_leaders(&shared, &mut tasks);
         let leaderless = shared.state.lock().leaderless();
         if !leaderless.is_empty() {
             if leaderless.iter().any(|(_, lost)| lost.as_ref().is_some_and(|lost| lost.attempts > 1)) {
@@ -37,11 +35,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
             find_leaders(&shared, leaderless).await;
         }
-        for leader in shared.state.lock().leaders() {
-            if fetchers.insert(leader) {
-                tasks.spawn(fetcher::run(Arc::clone(&shared), leader));
+        for source in shared.state.lock().sources() {
+            if fetchers.insert(source) {
+                tasks.spawn(fetcher::run(Arc::clone(&shared), source));
             }
         }
+        ask_leaders(&shared, &mut tasks);
         while tasks.try_join_next().is_some() {}
         if !shared.state.lock().leaderless().is_empty() {
             continue;
@@ -51,12 +50,31 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Starts the questions that partitions wait for: one task per offset, one per leader whose epochs are in doubt.
+fn ask_leaders(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+    let (ranges, epochs) = {
+        let mut state = shared.state.lock();
+        (state.take_range_checks(), state.take_epoch_checks())
+    };
+    for asked in ranges {
+        tasks.spawn(checks::check_range(Arc::clone(shared), asked));
+    }
+    let mut by_leader: HashMap<i32, Vec<_>> = HashMap::new();
+    for asked in epochs {
+        by_leader.entry(asked.1.source).or_default().push(asked);
+    }
+    for (leader, asked) in by_leader {
+        tasks.spawn(checks::check_epochs(Arc::clone(shared), leader, asked));
+    }
+}
+
 /// Until something changes; meanwhile metadata is renewed before it is too old to notice moves and recreated topics.
 async fn wait(shared: &Shared, changes: &mut watch::Receiver<u64>, refresh_at: &mut Instant, max_age: Duration) {
     tokio::select! {
         _ = changes.changed() => {}
         () = tokio::time::sleep_until(*refresh_at) => {
             *refresh_at = Instant::now() + max_age;
+            shared.state.lock().forget_preferred();
             let partitions: Vec<_> = shared.state.lock().assigned().map(|(partition, _)| partition.clone()).collect();
             if let Ok(metadata) = shared.cluster.topics(&topics(partitions.iter())).await {
                 for partition in &partitions {
@@ -64,6 +82,7 @@ async fn wait(shared: &Shared, changes: &mut watch::Receiver<u64>, refresh_at: &
                     let _ = lead(shared, &metadata, partition);
                 }
             }
+            shared.changed();
         }
     }
 }
@@ -105,10 +124,14 @@ fn lead(shared: &Shared, metadata: &Metadata, partition: &TopicPartition) -> Res
     let leader = shared.cluster.leader_in(metadata, &partition.topic, partition.partition)?;
     let place = (leader.broker.node_id(), leader.epoch);
     let led = shared.state.lock().lead(partition, place, leader.topic_id, leader.generation);
-    if let Err(error) = led {
-        shared.fail(partition, error);
+    match led {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(no_leader(partition)),
+        Err(error) => {
+            shared.fail(partition, error);
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// Keeps looking, or stops the partition when it is clear that looking does not help.
@@ -127,21 +150,4 @@ fn not_found(shared: &Shared, partition: &TopicPartition, generation: u64, error
 fn given_up(lost: &Lost) -> Error {
     let elapsed_ms = u64::try_from(lost.since.elapsed().as_millis()).unwrap_or(u64::MAX);
     Error::RetryTimeout { elapsed_ms, last: Box::new(lost.last.clone()) }
-}
-
-/// Asks for both ends of the log. A leader that is only behind its predecessor calls an offset out of range that is
-/// not; then the partition goes on.
-async fn check_range(shared: Arc<Shared>, partition: TopicPartition, sent: Sent) {
-    let ends = [(partition.clone(), OffsetSpec::Earliest), (partition.clone(), OffsetSpec::Latest)];
-    let outcome = match list_offsets(&shared.cluster, &ends, Isolation::ReadUncommitted).await {
-        Ok(found) => match found.as_slice() {
-            [(_, first), (_, end)] if (first.offset..=end.offset).contains(&sent.offset) => Ok(()),
-            [(_, first), (_, end)] => Err(out_of_range(&partition, sent.offset, first.offset, end.offset)),
-            _ => Err(out_of_range(&partition, sent.offset, -1, -1)),
-        },
-        Err(error) => Err(error),
-    };
-    shared.state.lock().checked(&partition, &sent, outcome);
-    shared.ready.notify_one();
-    shared.changed();
 }

@@ -10,11 +10,17 @@
 //! semaphore: a fetcher takes room for the largest answer it asks for before it asks, gives back what the answer did
 //! not need, and the rest is free when the answer's last item was delivered.
 
+mod checks;
+mod fetched;
 mod fetcher;
 mod filter;
 mod leaders;
+mod link;
 mod options;
+mod partition;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod single;
 mod state;
 #[cfg(test)]
@@ -30,14 +36,16 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
-pub use self::options::ConsumerOptions;
+pub use self::fetched::{DecodedIter, DecodedRecords, Fetched, Gap, GapReason};
+pub use self::options::{ConsumerOptions, OutOfRangePolicy};
+use self::partition::Sent;
 use self::session::Want;
 pub(crate) use self::single::SingleFetch;
-pub use self::state::Fetched;
-use self::state::{Sent, State};
+pub use self::state::GapCounts;
+use self::state::State;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::types::TopicPartition;
+use crate::types::{OffsetSpec, Position, TopicPartition};
 
 /// How long a fetch that was overtaken by a seek or an assignment may still be answered. A broker with data answers
 /// within it, one without would hold the fetch for `fetch_wait_ms_max`.
@@ -54,9 +62,26 @@ struct Shared {
     /// Counts changes of what is to be fetched or led.
     changes: watch::Sender<u64>,
     room: Arc<Semaphore>,
+    /// Open fetch sessions by broker, to be closed with the consumer.
+    sessions: Mutex<HashMap<i32, i32>>,
+    /// Whether this consumer is the one that fetches over the client's own connections.
+    leases_client_connections: bool,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.leases_client_connections {
+            self.cluster.release_fetch_connections();
+        }
+    }
 }
 
 impl Shared {
+    /// Whether the fetchers use the client's own fetch connections.
+    fn uses_client_connections(&self) -> bool {
+        self.leases_client_connections || self.options.shared_connections
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -67,7 +92,7 @@ impl Shared {
 
     /// Room for the largest answer a fetch asks for.
     async fn take_room(&self) -> OwnedSemaphorePermit {
-        let brokers = self.state.lock().leaders().len();
+        let brokers = self.state.lock().sources().len();
         let bytes = u32::try_from(self.options.fetch_bytes(brokers)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(bytes);
         room.await.expect("the semaphore is never closed")
@@ -128,8 +153,10 @@ impl Shared {
 /// Reads many partitions. Made by [`Client::consumer`](crate::Client::consumer); fetching starts with
 /// [`assign`](Self::assign) and ends when the consumer is dropped.
 ///
-/// Consumers of one client share its fetch connection to each broker, and a broker answers one connection's requests in
-/// order: consumers that must not wait for each other's long polls want a client each.
+/// A broker answers one connection's requests in order, so a fetch that waits for data holds up what is behind it. The
+/// first consumer of a client therefore fetches over the client's own connections (one per broker, at most three in
+/// all), and every further one that lives at the same time opens one of its own per broker, unless
+/// [`shared_connections`](ConsumerOptions::shared_connections) says otherwise.
 #[derive(Debug)]
 pub struct Consumer {
     shared: Arc<Shared>,
@@ -139,18 +166,25 @@ pub struct Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.leaders.abort();
+        // Without a runtime nothing can be sent; the brokers then forget the sessions by themselves.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(link::close_sessions(Arc::clone(&self.shared)));
+        }
     }
 }
 
 impl Consumer {
     pub(crate) fn new(cluster: Arc<Cluster>, options: ConsumerOptions) -> Result<Consumer> {
         options.validate()?;
+        let leases_client_connections = !options.shared_connections && cluster.lease_fetch_connections();
         let shared = Arc::new(Shared {
             cluster,
             state: Mutex::new(State::default()),
             ready: Notify::new(),
             changes: watch::Sender::new(0),
             room: Arc::new(Semaphore::new(options.buffer_bytes_max)),
+            sessions: Mutex::new(HashMap::new()),
+            leases_client_connections,
             options,
         });
         if let Some(metrics) = shared.cluster.metrics() {
@@ -167,14 +201,32 @@ impl Consumer {
 
     /// Adds partitions, each with the offset of the first record to deliver. A partition already assigned moves to
     /// that offset. Partitions not named stay as they are.
-    pub fn assign(&mut self, partitions: impl IntoIterator<Item = (TopicPartition, i64)>) {
+    ///
+    /// With a [`Position`] that has a leader epoch, such as a committed one, the leader is asked first whether its log
+    /// still holds what was read before it (KIP-320).
+    pub fn assign<P: Into<Position>>(&mut self, partitions: impl IntoIterator<Item = (TopicPartition, P)>) {
         {
             let mut state = self.shared.state.lock();
-            for (partition, offset) in partitions {
-                state.assign(partition, offset);
+            for (partition, position) in partitions {
+                state.assign(partition, position.into());
             }
         }
         self.shared.changed();
+    }
+
+    /// As [`assign`](Self::assign), starting at the beginning, at the end or at a point in time. The offsets are found
+    /// with one request per broker; a partition without a record as young as asked for starts at its end.
+    ///
+    /// # Errors
+    /// As [`Client::list_offsets`](crate::Client::list_offsets); then nothing is assigned.
+    pub async fn assign_at(
+        &mut self,
+        partitions: impl IntoIterator<Item = (TopicPartition, OffsetSpec)>,
+    ) -> Result<()> {
+        let wanted = partitions.into_iter().collect();
+        let found = checks::start_positions(&self.shared, wanted, self.shared.options.isolation).await?;
+        self.assign(found);
+        Ok(())
     }
 
     /// Takes a partition away and returns its position. Nothing of it is delivered afterwards.
@@ -184,15 +236,15 @@ impl Consumer {
     pub fn unassign(&mut self, partition: &TopicPartition) -> Result<i64> {
         let position = self.shared.state.lock().unassign(partition)?;
         self.shared.changed();
-        Ok(position)
+        Ok(position.offset)
     }
 
     /// Moves a partition to another offset. Starts it again after an error.
     ///
     /// # Errors
     /// [`Error::NotAssigned`].
-    pub fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<()> {
-        self.shared.state.lock().seek(partition, offset)?;
+    pub fn seek(&mut self, partition: &TopicPartition, position: impl Into<Position>) -> Result<()> {
+        self.shared.state.lock().seek(partition, position.into())?;
         self.shared.changed();
         Ok(())
     }
@@ -220,7 +272,17 @@ impl Consumer {
 
     /// The next offset to deliver, `None` for a partition that is not assigned.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.state.lock().position(partition).map(|position| position.offset)
+    }
+
+    /// As [`position`](Self::position), with the leader epoch of the record before it: what to commit.
+    pub fn position_and_epoch(&self, partition: &TopicPartition) -> Option<Position> {
         self.shared.state.lock().position(partition)
+    }
+
+    /// How many jumps [`ConsumerOptions::out_of_range`] allowed so far, and over how many offsets.
+    pub fn gaps(&self) -> GapCounts {
+        self.shared.state.lock().gaps()
     }
 
     /// The high watermark of the last answer about a partition: -1 before the first, `None` when it is not assigned.
@@ -230,7 +292,8 @@ impl Consumer {
 
     /// Every assigned partition with its position, in no order.
     pub fn assignment(&self) -> Vec<(TopicPartition, i64)> {
-        self.shared.state.lock().assigned().map(|(partition, position)| (partition.clone(), position)).collect()
+        let state = self.shared.state.lock();
+        state.assigned().map(|(partition, position)| (partition.clone(), position.offset)).collect()
     }
 
     /// Waits for the next item. Items of one partition come in order, without gap and without overlap.
@@ -251,6 +314,13 @@ impl Consumer {
             }
             self.shared.ready.notified().await;
         }
+    }
+
+    /// Stops fetching and tells the brokers to forget this consumer's fetch sessions, within a second. Dropping the
+    /// consumer does the same in the background.
+    pub async fn close(self) {
+        self.leaders.abort();
+        link::close_sessions(Arc::clone(&self.shared)).await;
     }
 
     /// The next item if one is there already.

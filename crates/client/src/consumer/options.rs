@@ -6,6 +6,22 @@ use crate::types::Isolation;
 /// Smallest `fetch_bytes_max` a broker is asked for when many brokers share the buffer.
 pub(super) const FETCH_BYTES_FLOOR: usize = 64 * 1024;
 
+/// What to do about a position that is not in the log (delivery rule 6), also after a new leader turned out to lack
+/// records that had been read. All but the first report the jump as a [`Gap`](crate::Gap).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutOfRangePolicy {
+    /// Stop the partition with [`Error::OffsetOutOfRange`] or [`Error::LogTruncated`].
+    #[default]
+    Fail,
+    /// Go on with the first record in the log.
+    Earliest,
+    /// Go on with the next record written.
+    Latest,
+    /// Go on with the first record at most this old by its timestamp, in milliseconds before now; with the next record
+    /// written when there is none. Kafka's `by_duration` (KIP-1106).
+    ByDurationMs(u64),
+}
+
 /// Options of a [`Consumer`](crate::Consumer).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConsumerOptions {
@@ -23,6 +39,15 @@ pub struct ConsumerOptions {
     /// Most bytes fetched ahead and not yet delivered, all partitions together, in bytes. Fetches pause while it is
     /// used up. A response counts whole until its last item is delivered.
     pub buffer_bytes_max: usize,
+    /// What to do about a position that is not in the log. Default: fail.
+    pub out_of_range: OutOfRangePolicy,
+    /// Rack of this reader, as in the brokers' `broker.rack`: a leader with a replica selector then names the closest
+    /// replica, which is fetched from until it fails or metadata is renewed (KIP-392). Java's `client.rack`.
+    pub client_rack: Option<String>,
+    /// Whether the consumer fetches over the client's own fetch connections although another consumer uses them.
+    /// Default false: the first consumer of a client uses them, every further one gets connections of its own, so that
+    /// none waits for another's long poll.
+    pub shared_connections: bool,
     /// Whether the checksum of every batch is verified here. Turn off when whoever decodes the batches verifies it.
     pub check_crc: bool,
     /// How long a topic that the cluster does not know is waited for before it is an error, in milliseconds: metadata
@@ -39,6 +64,9 @@ impl Default for ConsumerOptions {
             fetch_wait_ms_max: 500,
             fetch_bytes_min: 1,
             buffer_bytes_max: 32 * 1024 * 1024,
+            out_of_range: OutOfRangePolicy::Fail,
+            client_rack: None,
+            shared_connections: false,
             check_crc: true,
             unknown_topic_wait_ms: 2_000,
         }

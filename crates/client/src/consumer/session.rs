@@ -11,7 +11,7 @@ use crate::types::{TopicId, TopicPartition};
 
 /// Epoch of a request that opens a session.
 const EPOCH_FULL: i32 = 0;
-/// Epoch of a request outside any session.
+/// Epoch of a request outside any session; with a session id it ends that session.
 const EPOCH_NONE: i32 = -1;
 
 /// What one partition needs from the next fetch.
@@ -84,10 +84,27 @@ impl FetchSession {
         SessionRequest { session_id: self.id, session_epoch: self.epoch, send, forget }
     }
 
+    /// Ends the session: the id to close at the broker, if there is one.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        let id = self.id;
+        self.restart(0);
+        (id != 0).then_some(id)
+    }
+
+    /// The session the broker keeps, 0 for none.
+    pub(crate) fn id(&self) -> i32 {
+        self.id
+    }
+
     /// A request outside any session, for brokers whose fetch has none.
     pub(crate) fn sessionless_request(&mut self, wants: Vec<Want>) -> SessionRequest {
         self.restart(0);
         SessionRequest { session_id: 0, session_epoch: EPOCH_NONE, send: wants, forget: Vec::new() }
+    }
+
+    /// The request that ends a session.
+    pub(crate) fn closing_request(session_id: i32) -> SessionRequest {
+        SessionRequest { session_id, session_epoch: EPOCH_NONE, send: Vec::new(), forget: Vec::new() }
     }
 
     /// The broker answered the last request.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
 
+use super::fetched::Fetched;
 use super::filter::{Aborted, Filter};
 use super::options::ConsumerOptions;
 use super::session::{FetchSession, Want};
-use super::state::{Fetched, out_of_range};
+use super::state::out_of_range;
 use super::wire::{fetch_request, fetch_version};
 use crate::broker::{ConnectionClass, LongPoll};
 use crate::cluster::Leader;
@@ -79,9 +80,11 @@ impl SingleFetch<'_> {
             batches: filtered.batches,
             first_offset: self.offset,
             next_offset: filtered.next_offset,
+            leader_epoch: filtered.leader_epoch,
             high_watermark: data.high_watermark,
             last_stable_offset: data.last_stable_offset,
             log_start_offset: data.log_start_offset,
+            gap: None,
         })
     }
 }

@@ -3,45 +3,22 @@
 //! No I/O and no tasks here. Every change the application makes to a partition (assign, seek, pause, unassign) gives
 //! it a new version; an answer to a fetch that was made for another version is dropped. So nothing of a position left
 //! behind can ever be delivered.
+//!
+//! A partition whose leader changed, or whose offset a broker calls out of range, is not fetched until the matter is
+//! settled: it stands in [`State::take_range_checks`] or [`State::take_epoch_checks`], and the answer comes back through
+//! [`State::range_checked`] or [`State::epoch_checked`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use kanat_protocol::batch::RecordBatch;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::fetched::{Fetched, Gap, GapReason};
+use super::partition::{Lost, Partition, Sent, Standing};
 use super::session::Want;
 use crate::error::{Error, Result};
-use crate::types::{TopicId, TopicPartition};
-
-/// One delivery: consecutive batches of one partition.
-#[derive(Debug, Clone)]
-pub struct Fetched {
-    /// The partition.
-    pub tp: TopicPartition,
-    /// Batches in order, still compressed, sharing the memory of the response they came in. Control batches are
-    /// removed, and under read committed the batches of aborted transactions too. May be empty: then only the position
-    /// advances.
-    pub batches: Vec<RecordBatch>,
-    /// The position before this item. The first batch may begin before it: records below are to be dropped.
-    pub first_offset: i64,
-    /// The position after this item, from the batch headers (delivery rule 5).
-    pub next_offset: i64,
-    /// Offset after the last replicated record.
-    pub high_watermark: i64,
-    /// Offset below which every transaction is decided.
-    pub last_stable_offset: i64,
-    /// First offset in the log, -1 when the broker does not say.
-    pub log_start_offset: i64,
-}
-
-impl Fetched {
-    /// Bytes of all batches.
-    pub fn bytes(&self) -> usize {
-        self.batches.iter().map(|batch| batch.bytes().len()).sum()
-    }
-}
+use crate::types::{Position, TopicId, TopicPartition};
 
 /// Room in the consumer's buffer taken by one response, free again when the last of its items is gone.
 pub(super) type Room = Arc<OwnedSemaphorePermit>;
@@ -54,50 +31,26 @@ struct Queued {
     _room: Option<Room>,
 }
 
-/// A partition that has no usable leader.
-#[derive(Debug, Clone)]
-pub(super) struct Lost {
-    pub(super) since: Instant,
-    pub(super) attempts: u32,
-    pub(super) last: Error,
-    /// Generation of the metadata that proved wrong.
-    pub(super) generation: u64,
-}
-
-impl Lost {
-    /// Counts another attempt that failed.
-    fn again(lost: &mut Option<Lost>, generation: u64, error: Error) -> &Lost {
-        let (since, attempts) = lost.take().map_or_else(|| (Instant::now(), 0), |lost| (lost.since, lost.attempts));
-        lost.insert(Lost { since, attempts: attempts + 1, last: error, generation })
-    }
-}
-
-/// One assigned partition.
+/// What asking for the range of a log, or for the end of an epoch, led to.
 #[derive(Debug)]
-struct Partition {
-    version: u64,
-    /// Next offset to deliver.
-    position: i64,
-    /// Next offset to fetch; ahead of `position` by what is queued.
-    fetch_offset: i64,
-    pub(super) topic_id: Option<TopicId>,
-    leader: Option<i32>,
-    leader_epoch: i32,
-    lost: Option<Lost>,
-    paused: bool,
-    /// The broker says the offset is out of range; whether it is, is being asked.
-    checking: bool,
-    /// Stopped by an error that was or will be delivered; a seek starts it again.
-    failed: bool,
-    high_watermark: i64,
+pub(super) enum Verdict {
+    /// The position is in the log after all, or still.
+    Holds,
+    /// Go on elsewhere and say so.
+    Jump(Position, GapReason),
+    /// Asking failed in a way that a new leader may mend.
+    AskAgain(Error),
+    /// The partition stops.
+    Fail(Error),
 }
 
-/// A partition in a fetch request, with the version the request was made for.
-#[derive(Debug, Clone)]
-pub(super) struct Sent {
-    pub(super) version: u64,
-    pub(super) offset: i64,
-    pub(super) generation: u64,
+/// Jumps that a policy allowed, as [`Consumer::gaps`](crate::Consumer::gaps) reports them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GapCounts {
+    /// How many jumps there were.
+    pub jumps: u64,
+    /// Offsets that were passed over without being delivered, all jumps together.
+    pub offsets: u64,
 }
 
 /// All partitions and the queue.
@@ -106,10 +59,13 @@ pub(super) struct State {
     partitions: HashMap<TopicPartition, Partition>,
     queue: VecDeque<Queued>,
     /// Partitions on hold whose range nobody asks for yet.
-    checks: Vec<(TopicPartition, Sent)>,
+    range_checks: Vec<(TopicPartition, Sent)>,
+    /// Partitions on hold whose epoch nobody asks for yet.
+    epoch_checks: Vec<(TopicPartition, Sent)>,
     next_version: u64,
     /// Generation of the metadata the leaders come from.
     generation: u64,
+    gaps: GapCounts,
 }
 
 impl State {
@@ -119,45 +75,26 @@ impl State {
     }
 
     /// Adds a partition or moves it to another offset.
-    pub(super) fn assign(&mut self, partition: TopicPartition, offset: i64) {
+    pub(super) fn assign(&mut self, partition: TopicPartition, position: Position) {
         let version = self.take_version();
         self.drop_queued(&partition);
-        self.partitions.insert(
-            partition,
-            Partition {
-                version,
-                position: offset,
-                fetch_offset: offset,
-                topic_id: None,
-                leader: None,
-                leader_epoch: -1,
-                lost: None,
-                paused: false,
-                checking: false,
-                failed: false,
-                high_watermark: -1,
-            },
-        );
+        self.partitions.insert(partition, Partition::new(version, position));
     }
 
     /// Takes a partition away.
-    pub(super) fn unassign(&mut self, partition: &TopicPartition) -> Result<i64> {
+    pub(super) fn unassign(&mut self, partition: &TopicPartition) -> Result<Position> {
         let removed = self.partitions.remove(partition).ok_or_else(|| not_assigned(partition))?;
         self.drop_queued(partition);
         Ok(removed.position)
     }
 
     /// Moves a partition to another offset; also the way out of an error.
-    pub(super) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<()> {
+    pub(super) fn seek(&mut self, partition: &TopicPartition, position: Position) -> Result<()> {
         let version = self.take_version();
         let known = self.partitions.get_mut(partition).ok_or_else(|| not_assigned(partition))?;
-        if known.failed {
-            // Whatever stopped it is judged anew, a changed topic id included.
-            (known.topic_id, known.leader, known.lost) = (None, None, None);
-        }
-        (known.version, known.position, known.fetch_offset) = (version, offset, offset);
-        (known.failed, known.checking) = (false, false);
+        known.restart(version, position);
         self.drop_queued(partition);
+        self.check_epoch(partition);
         Ok(())
     }
 
@@ -167,17 +104,18 @@ impl State {
         let version = self.take_version();
         let known = self.partitions.get_mut(partition).ok_or_else(|| not_assigned(partition))?;
         if known.paused != paused {
-            known.paused = paused;
-            known.version = version;
-            known.fetch_offset = known.position;
-            known.checking = false;
+            (known.paused, known.version, known.fetch) = (paused, version, known.position);
+            if known.standing != Standing::Failed {
+                known.standing = Standing::Ready;
+            }
             self.drop_queued_data(partition);
+            self.check_epoch(partition);
         }
         Ok(())
     }
 
-    /// Next offset to deliver.
-    pub(super) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+    /// The next record to deliver.
+    pub(super) fn position(&self, partition: &TopicPartition) -> Option<Position> {
         self.partitions.get(partition).map(|known| known.position)
     }
 
@@ -186,12 +124,16 @@ impl State {
         self.partitions.get(partition).map(|known| known.high_watermark)
     }
 
-    pub(super) fn assigned(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+    pub(super) fn assigned(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
         self.partitions.iter().map(|(name, known)| (name, known.position))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.partitions.is_empty()
+    }
+
+    pub(super) fn gaps(&self) -> GapCounts {
+        self.gaps
     }
 
     fn drop_queued(&mut self, partition: &TopicPartition) {
@@ -213,7 +155,11 @@ impl State {
                     if known.version != queued.version {
                         continue;
                     }
-                    known.position = fetched.next_offset;
+                    known.position = fetched.next_position();
+                    if let Some(gap) = fetched.gap {
+                        self.gaps.jumps += 1;
+                        self.gaps.offsets += u64::try_from(gap.to - gap.from).unwrap_or(0);
+                    }
                     return Some(Ok(fetched));
                 }
             }
@@ -224,7 +170,8 @@ impl State {
     /// Queues what a fetch brought, unless the partition was changed since.
     pub(super) fn push(&mut self, sent: &Sent, fetched: Fetched, room: &Room) -> bool {
         let Some(known) = self.current(&fetched.tp, sent) else { return false };
-        known.fetch_offset = fetched.next_offset;
+        known.fetch = fetched.next_position();
+        known.validated_epoch = known.validated_epoch.max(sent.leader_epoch);
         let version = known.version;
         self.queue.push_back(Queued { version, item: Ok(fetched), _room: Some(Arc::clone(room)) });
         true
@@ -232,9 +179,7 @@ impl State {
 
     /// The partition, if the answer to `sent` is still about it.
     fn current(&mut self, partition: &TopicPartition, sent: &Sent) -> Option<&mut Partition> {
-        self.partitions
-            .get_mut(partition)
-            .filter(|known| known.version == sent.version && known.fetch_offset == sent.offset && !known.failed)
+        self.partitions.get_mut(partition).filter(|known| known.answers(sent, Standing::Ready))
     }
 
     /// A good answer came for the partition: whatever was wrong with its leader is over.
@@ -248,75 +193,185 @@ impl State {
     /// Stops a partition; the error is delivered in its turn.
     pub(super) fn fail(&mut self, partition: &TopicPartition, sent: Option<&Sent>, error: Error) {
         let stale = sent.is_some_and(|sent| self.current(partition, sent).is_none());
-        let Some(known) = self.partitions.get_mut(partition).filter(|known| !stale && !known.failed) else { return };
-        known.failed = true;
+        if !stale {
+            self.stop(partition, error);
+        }
+    }
+
+    fn stop(&mut self, partition: &TopicPartition, error: Error) {
+        let known = self.partitions.get_mut(partition).filter(|known| known.standing != Standing::Failed);
+        let Some(known) = known else { return };
+        known.standing = Standing::Failed;
         let version = known.version;
         self.queue.push_back(Queued { version, item: Err((partition.clone(), error)), _room: None });
     }
 
-    /// The broker says the offset is out of range: nothing is fetched until [`State::checked`] says what to make of it.
-    pub(super) fn hold(&mut self, partition: &TopicPartition, sent: &Sent) -> bool {
+    /// The broker says the offset is out of range. A replica that is behind says so of an offset its leader has: then
+    /// the leader is asked. Otherwise nothing is fetched until [`State::range_checked`] says what to make of it.
+    pub(super) fn out_of_range(&mut self, partition: &TopicPartition, sent: &Sent) -> bool {
         let Some(known) = self.current(partition, sent) else { return false };
-        known.checking = true;
-        self.checks.push((partition.clone(), sent.clone()));
+        if known.leader != Some(sent.source) {
+            known.preferred = None;
+            return true;
+        }
+        known.standing = Standing::CheckingRange;
+        self.range_checks.push((partition.clone(), sent.clone()));
         true
     }
 
-    /// Offsets whose range is to be asked for.
-    pub(super) fn take_checks(&mut self) -> Vec<(TopicPartition, Sent)> {
-        std::mem::take(&mut self.checks)
+    /// Partitions whose range is to be asked for.
+    pub(super) fn take_range_checks(&mut self) -> Vec<(TopicPartition, Sent)> {
+        std::mem::take(&mut self.range_checks)
     }
 
-    /// The range is known: `error` when the offset is outside, else the partition goes on after a leader look-up.
-    pub(super) fn checked(&mut self, partition: &TopicPartition, sent: &Sent, outcome: Result<(), Error>) {
-        let Some(known) = self.current(partition, sent) else { return };
-        known.checking = false;
-        match outcome {
-            Ok(()) => self.lose_leader(partition, sent, out_of_range(partition, sent.offset, -1, -1)),
-            Err(error) => self.fail(partition, Some(sent), error),
+    /// Partitions whose leader is to be asked where an epoch ends; `Sent::source` is that leader.
+    pub(super) fn take_epoch_checks(&mut self) -> Vec<(TopicPartition, Sent)> {
+        std::mem::take(&mut self.epoch_checks)
+    }
+
+    pub(super) fn range_checked(&mut self, partition: &TopicPartition, sent: &Sent, verdict: Verdict) {
+        if let Verdict::Holds = verdict {
+            // The broker that refused it is not the one that knows.
+            let error = out_of_range(partition, sent.position.offset, -1, -1);
+            self.settle(partition, sent, Standing::CheckingRange, Verdict::AskAgain(error));
+        } else {
+            self.settle(partition, sent, Standing::CheckingRange, verdict);
         }
     }
 
-    /// The partition's leader did not serve it: another is to be found.
+    pub(super) fn epoch_checked(&mut self, partition: &TopicPartition, sent: &Sent, verdict: Verdict) {
+        self.settle(partition, sent, Standing::CheckingEpoch, verdict);
+    }
+
+    fn settle(&mut self, partition: &TopicPartition, sent: &Sent, standing: Standing, verdict: Verdict) {
+        let known = self.partitions.get_mut(partition).filter(|known| known.answers(sent, standing));
+        let Some(known) = known else { return };
+        known.standing = Standing::Ready;
+        match verdict {
+            Verdict::Holds => {
+                known.validated_epoch = known.validated_epoch.max(sent.leader_epoch);
+                known.lost = None;
+                // The leader may have changed once more while it was asked.
+                self.check_epoch(partition);
+            }
+            Verdict::AskAgain(error) => {
+                self.lose_leader(partition, sent, error);
+                // Another leader may have been found meanwhile; then it is asked.
+                self.check_epoch(partition);
+            }
+            Verdict::Fail(error) => self.stop(partition, error),
+            Verdict::Jump(to, reason) => self.jump(partition, sent, to, reason),
+        }
+    }
+
+    fn jump(&mut self, partition: &TopicPartition, sent: &Sent, to: Position, reason: GapReason) {
+        let Some(known) = self.partitions.get_mut(partition) else { return };
+        let from = known.fetch.offset;
+        known.fetch = to;
+        known.validated_epoch = known.validated_epoch.max(sent.leader_epoch);
+        let item = Fetched {
+            tp: partition.clone(),
+            batches: Vec::new(),
+            first_offset: from,
+            next_offset: to.offset,
+            leader_epoch: to.leader_epoch,
+            high_watermark: known.high_watermark,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            gap: Some(Gap { from, to: to.offset, reason }),
+        };
+        let version = known.version;
+        self.queue.push_back(Queued { version, item: Ok(item), _room: None });
+    }
+
+    /// Whoever served the partition does not any more. A replica gives way to the leader; instead of a leader another
+    /// is to be found.
     pub(super) fn lose_leader(&mut self, partition: &TopicPartition, sent: &Sent, error: Error) {
         let Some(known) = self.current(partition, sent) else { return };
-        known.leader = None;
-        Lost::again(&mut known.lost, sent.generation, error);
+        if known.leader == Some(sent.source) {
+            known.leader = None;
+            Lost::again(&mut known.lost, sent.generation, error);
+        } else if known.preferred == Some(sent.source) {
+            known.preferred = None;
+        }
+    }
+
+    /// The leader wants the partition to be read from a replica (KIP-392).
+    pub(super) fn prefer(&mut self, partition: &TopicPartition, sent: &Sent, replica: i32) -> bool {
+        let Some(known) = self.current(partition, sent) else { return false };
+        if known.leader != Some(sent.source) {
+            return false;
+        }
+        known.preferred = Some(replica).filter(|replica| known.leader != Some(*replica));
+        known.preferred.is_some()
+    }
+
+    /// Back to the leaders: which replica is closest may have changed.
+    pub(super) fn forget_preferred(&mut self) {
+        self.partitions.values_mut().for_each(|known| known.preferred = None);
+    }
+
+    /// A broker that does not lead the partition named the one that does (KIP-951). Whether that was news.
+    pub(super) fn lead_by_hint(&mut self, partition: &TopicPartition, sent: &Sent, leader: i32, epoch: i32) -> bool {
+        let Some(known) = self.current(partition, sent).filter(|known| epoch > known.leader_epoch) else {
+            return false;
+        };
+        (known.leader, known.leader_epoch, known.preferred) = (Some(leader), epoch, None);
+        self.check_epoch(partition);
+        true
+    }
+
+    /// Puts a partition on hold if its leader has to be asked where an epoch ends.
+    fn check_epoch(&mut self, partition: &TopicPartition) {
+        let known = self.partitions.get_mut(partition).filter(|known| known.needs_epoch_check());
+        let Some((known, leader)) = known.and_then(|known| known.leader.map(|leader| (known, leader))) else { return };
+        known.standing = Standing::CheckingEpoch;
+        let sent = known.sent(self.generation, leader);
+        self.epoch_checks.push((partition.clone(), sent));
     }
 
     /// Partitions that need a leader.
     pub(super) fn leaderless(&self) -> Vec<(TopicPartition, Option<Lost>)> {
         self.partitions
             .iter()
-            .filter(|(_, known)| known.leader.is_none() && !known.failed)
+            .filter(|(_, known)| known.leader.is_none() && known.standing != Standing::Failed)
             .map(|(name, known)| (name.clone(), known.lost.clone()))
             .collect()
     }
 
-    /// A leader was found. Returns the error when the topic is not the one the partition was assigned in.
+    /// A leader was found. Says whether it is one: metadata of a broker that lags behind may name a leader of the past.
+    /// Fails when the topic is not the one the partition was assigned in.
     pub(super) fn lead(
         &mut self,
         partition: &TopicPartition,
         (leader, epoch): (i32, i32),
         topic_id: Option<TopicId>,
         generation: u64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.generation = self.generation.max(generation);
-        let Some(known) = self.partitions.get_mut(partition) else { return Ok(()) };
+        let Some(known) = self.partitions.get_mut(partition) else { return Ok(true) };
         if let (Some(old_id), Some(new_id)) = (known.topic_id, topic_id)
             && old_id != new_id
         {
             return Err(Error::TopicRecreated {
                 topic: Arc::clone(&partition.topic),
                 partition: partition.partition,
-                offset: known.position,
+                offset: known.position.offset,
                 old_id,
                 new_id,
             });
         }
+        // Epochs of a topic without id may begin anew with another topic of that name.
+        if topic_id.is_some() && epoch >= 0 && epoch < known.leader_epoch {
+            return Ok(known.leader.is_some());
+        }
         known.topic_id = topic_id.or(known.topic_id);
+        if known.leader != Some(leader) {
+            known.preferred = None;
+        }
         (known.leader, known.leader_epoch) = (Some(leader), epoch);
-        Ok(())
+        self.check_epoch(partition);
+        Ok(true)
     }
 
     /// No leader was found this time; `error` says why. Returns since when there is none.
@@ -335,17 +390,8 @@ impl State {
         let mut wants: Vec<_> = self
             .partitions
             .iter()
-            .filter(|(_, known)| known.leader == Some(broker) && known.is_fetched())
-            .map(|(name, known)| {
-                let want = Want {
-                    partition: name.clone(),
-                    topic_id: known.topic_id,
-                    offset: known.fetch_offset,
-                    leader_epoch: known.leader_epoch,
-                    bytes_max,
-                };
-                (want, Sent { version: known.version, offset: known.fetch_offset, generation: self.generation })
-            })
+            .filter(|(_, known)| known.is_fetched_from(broker))
+            .map(|(name, known)| (known.want(name, bytes_max), known.sent(self.generation, broker)))
             .collect();
         wants.sort_unstable_by(|left, right| left.0.partition.cmp(&right.0.partition));
         wants
@@ -353,30 +399,29 @@ impl State {
 
     /// Whether a broker has anything to be asked for.
     pub(super) fn wants_anything(&self, broker: i32) -> bool {
-        self.partitions.values().any(|known| known.leader == Some(broker) && known.is_fetched())
+        self.partitions.values().any(|known| known.is_fetched_from(broker))
     }
 
     /// Whether a broker has something to be asked for that `sent` does not ask.
     pub(super) fn wants_more(&self, broker: i32, sent: &HashMap<TopicPartition, Sent>) -> bool {
         let unasked = |(name, known): (&TopicPartition, &Partition)| {
             let asked = sent.get(name).is_some_and(|sent| sent.version == known.version);
-            known.leader == Some(broker) && known.is_fetched() && !asked
+            known.is_fetched_from(broker) && !asked
         };
         self.partitions.iter().any(unasked)
     }
 
-    /// Brokers that lead something.
-    pub(super) fn leaders(&self) -> Vec<i32> {
-        let mut leaders: Vec<i32> = self.partitions.values().filter_map(|known| known.leader).collect();
-        leaders.sort_unstable();
-        leaders.dedup();
-        leaders
+    /// Whether any partition, fetched at the moment or not, is served by a broker.
+    pub(super) fn is_source(&self, broker: i32) -> bool {
+        self.partitions.values().any(|known| known.source() == Some(broker))
     }
-}
 
-impl Partition {
-    fn is_fetched(&self) -> bool {
-        !self.paused && !self.checking && !self.failed
+    /// Brokers that serve something.
+    pub(super) fn sources(&self) -> Vec<i32> {
+        let mut sources: Vec<i32> = self.partitions.values().filter_map(Partition::source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
     }
 }
 
@@ -393,6 +438,11 @@ impl Queued {
 pub(super) fn out_of_range(partition: &TopicPartition, offset: i64, log_start: i64, high_watermark: i64) -> Error {
     let topic = Arc::clone(&partition.topic);
     Error::OffsetOutOfRange { topic, partition: partition.partition, offset, log_start, high_watermark }
+}
+
+/// The error of a partition without a leader.
+pub(super) fn no_leader(partition: &TopicPartition) -> Error {
+    Error::NoLeader { topic: Arc::clone(&partition.topic), partition: partition.partition }
 }
 
 fn not_assigned(partition: &TopicPartition) -> Error {

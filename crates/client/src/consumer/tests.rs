@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use kanat_protocol::batch::{BatchBuilder, BatchOptions, ControlRecord, RecordBatch};
 use kanat_protocol::compression::{Compression, Compressor, Decompressor};
-use proptest::prelude::*;
 
 use super::filter::{Aborted, Filter, Filtered};
-use super::state::{Sent, State};
+use super::partition::Sent;
+use super::state::{State, Verdict};
 use super::*;
-use crate::types::Isolation;
+use crate::types::{Isolation, TopicId};
 
 fn partition(number: i32) -> TopicPartition {
     TopicPartition::new("t", number)
@@ -172,9 +172,11 @@ fn item(state: &State, number: i32, next_offset: i64) -> (Fetched, Sent) {
         batches: Vec::<RecordBatch>::new(),
         first_offset: want.offset,
         next_offset,
+        leader_epoch: want.leader_epoch,
         high_watermark: 100,
         last_stable_offset: 100,
         log_start_offset: 0,
+        gap: None,
     };
     (fetched, sent)
 }
@@ -186,7 +188,7 @@ fn room() -> state::Room {
 fn led(numbers: impl IntoIterator<Item = i32>) -> State {
     let mut state = State::default();
     for number in numbers {
-        state.assign(partition(number), 0);
+        state.assign(partition(number), 0.into());
         state.lead(&partition(number), (1, 0), None, 1).unwrap();
     }
     state
@@ -196,7 +198,7 @@ fn led(numbers: impl IntoIterator<Item = i32>) -> State {
 fn an_answer_to_a_position_left_behind_is_dropped() {
     let mut state = led([0]);
     let (old, sent) = item(&state, 0, 5);
-    state.seek(&partition(0), 50).unwrap();
+    state.seek(&partition(0), 50.into()).unwrap();
     assert!(!state.push(&sent, old, &room()));
     let (new, sent) = item(&state, 0, 60);
     assert!(state.push(&sent, new, &room()));
@@ -232,17 +234,17 @@ fn an_error_comes_after_the_data_before_it_and_stops_only_its_partition() {
     assert!(state.pop().is_none(), "an error is delivered once");
     let wanted: Vec<i32> = state.wants(1, 1).iter().map(|(want, _)| want.partition.partition).collect();
     assert_eq!(wanted, [1]);
-    state.seek(&partition(0), 5).unwrap();
+    state.seek(&partition(0), 5.into()).unwrap();
     assert_eq!(state.leaderless().len(), 1, "after a seek the partition is looked up anew");
 }
 
 #[test]
 fn a_changed_topic_id_is_an_error() {
     let mut state = State::default();
-    state.assign(partition(0), 3);
-    state.lead(&partition(0), (1, 0), Some(crate::TopicId(1)), 1).unwrap();
-    state.lead(&partition(0), (2, 1), Some(crate::TopicId(1)), 2).unwrap();
-    let error = state.lead(&partition(0), (2, 1), Some(crate::TopicId(2)), 3).unwrap_err();
+    state.assign(partition(0), 3.into());
+    state.lead(&partition(0), (1, 0), Some(TopicId(1)), 1).unwrap();
+    state.lead(&partition(0), (2, 1), Some(TopicId(1)), 2).unwrap();
+    let error = state.lead(&partition(0), (2, 1), Some(TopicId(2)), 3).unwrap_err();
     assert!(matches!(error, Error::TopicRecreated { offset: 3, .. }));
 }
 
@@ -255,91 +257,104 @@ fn every_broker_finds_room_however_many_there_are() {
     assert_eq!(ConsumerOptions::default().fetch_bytes(1), 8 << 20);
 }
 
-#[derive(Debug, Clone)]
-enum Event {
-    Answer { number: i32, records: i64, stale: bool },
-    Next,
-    Seek(i32, i64),
-    Pause(i32),
-    Resume(i32),
-    Lose(i32),
-    Unassign(i32),
-    Assign(i32, i64),
+/// A partition read up to offset 10 in epoch 3, whose leader is now broker 2 in epoch 5.
+fn with_new_leader() -> State {
+    let mut state = State::default();
+    state.assign(partition(0), 0.into());
+    state.lead(&partition(0), (1, 3), Some(TopicId(1)), 1).unwrap();
+    let (data, sent) = item(&state, 0, 10);
+    assert!(state.push(&sent, data, &room()));
+    assert!(state.take_epoch_checks().is_empty(), "a first leader needs no check");
+    state.lead(&partition(0), (2, 5), Some(TopicId(1)), 2).unwrap();
+    state
 }
 
-fn event() -> impl Strategy<Value = Event> {
-    let number = 0..3i32;
-    prop_oneof![
-        5 => (number.clone(), 0..4i64, any::<bool>())
-            .prop_map(|(number, records, stale)| Event::Answer { number, records, stale }),
-        5 => Just(Event::Next),
-        1 => (number.clone(), 0..50i64).prop_map(|(number, offset)| Event::Seek(number, offset)),
-        1 => number.clone().prop_map(Event::Pause),
-        1 => number.clone().prop_map(Event::Resume),
-        1 => number.clone().prop_map(Event::Lose),
-        1 => number.clone().prop_map(Event::Unassign),
-        1 => (number, 0..50i64).prop_map(|(number, offset)| Event::Assign(number, offset)),
-    ]
+#[test]
+fn a_new_leader_is_asked_for_the_end_of_the_epoch_before_it_is_fetched_from() {
+    let mut state = with_new_leader();
+    assert!(state.wants(2, 1).is_empty());
+    let asked = state.take_epoch_checks();
+    let [(_, sent)] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((sent.source, sent.leader_epoch), (2, 5));
+    assert_eq!(sent.position, Position { offset: 10, leader_epoch: 3 });
+    state.epoch_checked(&partition(0), sent, Verdict::Holds);
+    assert_eq!(state.wants(2, 1)[0].0.offset, 10);
+    state.lead(&partition(0), (2, 5), Some(TopicId(1)), 3).unwrap();
+    assert!(state.take_epoch_checks().is_empty(), "the same leadership is not asked twice");
 }
 
-proptest! {
-    /// Whatever happens in between, what is delivered of a partition starts at its position, without gap or overlap,
-    /// and nothing is delivered of a partition that is paused or gone.
-    #[test]
-    fn deliveries_are_gapless(events in proptest::collection::vec(event(), 1..120)) {
-        let mut state = led(0..3);
-        let mut positions: HashMap<i32, i64> = (0..3).map(|number| (number, 0)).collect();
-        let mut paused: HashMap<i32, bool> = HashMap::new();
-        let mut asked: HashMap<i32, (Fetched, Sent)> = HashMap::new();
-        for event in events {
-            match event {
-                Event::Answer { number, records, stale } => {
-                    let wanted = state.wants(1, 1).iter().any(|(want, _)| want.partition == partition(number));
-                    let answer = if stale { asked.remove(&number) } else if wanted {
-                        let (fetched, sent) = item(&state, number, 0);
-                        let next_offset = fetched.first_offset + records;
-                        Some((Fetched { next_offset, ..fetched }, sent))
-                    } else { None };
-                    if let Some((fetched, sent)) = answer {
-                        asked.insert(number, (fetched.clone(), sent.clone()));
-                        if fetched.next_offset > fetched.first_offset {
-                            state.push(&sent, fetched, &room());
-                        }
-                    }
-                }
-                Event::Next => if let Some(delivered) = state.pop() {
-                    let delivered = delivered.unwrap();
-                    let number = delivered.tp.partition;
-                    prop_assert_eq!(Some(&delivered.first_offset), positions.get(&number));
-                    prop_assert!(!paused.get(&number).copied().unwrap_or(false));
-                    positions.insert(number, delivered.next_offset);
-                }
-                Event::Seek(number, offset) => if state.seek(&partition(number), offset).is_ok() {
-                    positions.insert(number, offset);
-                }
-                Event::Pause(number) => if state.set_paused(&partition(number), true).is_ok() {
-                    paused.insert(number, true);
-                }
-                Event::Resume(number) => if state.set_paused(&partition(number), false).is_ok() {
-                    paused.insert(number, false);
-                }
-                Event::Lose(number) => if let Some((_, sent)) = asked.get(&number) {
-                    state.lose_leader(&partition(number), sent, Error::NothingAssigned);
-                    let _ = state.lead(&partition(number), (1, 0), None, 2);
-                }
-                Event::Unassign(number) => if let Ok(position) = state.unassign(&partition(number)) {
-                    prop_assert_eq!(Some(position), positions.remove(&number));
-                }
-                Event::Assign(number, offset) => {
-                    state.assign(partition(number), offset);
-                    let _ = state.lead(&partition(number), (1, 0), None, 2);
-                    positions.insert(number, offset);
-                    paused.insert(number, false);
-                }
-            }
-            for (number, position) in &positions {
-                prop_assert_eq!(state.position(&partition(*number)), Some(*position));
-            }
-        }
-    }
+#[test]
+fn truncation_stops_the_partition_behind_what_was_read() {
+    let mut state = with_new_leader();
+    let (_, sent) = state.take_epoch_checks().remove(0);
+    let truncated = Error::LogTruncated { topic: "t".into(), partition: 0, position: 10, diverged_at: Some(6) };
+    state.epoch_checked(&partition(0), &sent, Verdict::Fail(truncated));
+    assert_eq!(state.pop().unwrap().unwrap().next_offset, 10);
+    let error = state.pop().unwrap().unwrap_err();
+    let words = "topic t partition 0 was truncated: offset 10 was reached, but the log of the new leader differs from \
+                 offset 6 on";
+    assert_eq!(error.to_string(), words);
+    assert!(state.wants(2, 1).is_empty() && state.leaderless().is_empty());
+}
+
+#[test]
+fn a_jump_is_delivered_in_its_turn_and_counted() {
+    let mut state = led([0]);
+    let (data, sent) = item(&state, 0, 5);
+    state.push(&sent, data, &room());
+    let (_, sent) = item(&state, 0, 9);
+    assert!(state.out_of_range(&partition(0), &sent));
+    assert!(state.wants(1, 1).is_empty());
+    let (_, sent) = state.take_range_checks().remove(0);
+    state.range_checked(&partition(0), &sent, Verdict::Jump(70.into(), GapReason::OutOfRange));
+    assert_eq!(state.wants(1, 1)[0].0.offset, 70);
+    assert_eq!(state.pop().unwrap().unwrap().next_offset, 5);
+    assert_eq!(state.gaps(), GapCounts::default());
+    let item = state.pop().unwrap().unwrap();
+    assert_eq!(item.gap, Some(Gap { from: 5, to: 70, reason: GapReason::OutOfRange }));
+    assert_eq!((item.first_offset, item.next_offset, item.batches.len()), (5, 70, 0));
+    assert_eq!(state.gaps(), GapCounts { jumps: 1, offsets: 65 });
+}
+
+#[test]
+fn an_answer_that_comes_after_a_pause_settles_nothing_and_resuming_asks_again() {
+    let mut state = with_new_leader();
+    state.pop().unwrap().unwrap();
+    let (_, sent) = state.take_epoch_checks().remove(0);
+    state.set_paused(&partition(0), true).unwrap();
+    state.epoch_checked(&partition(0), &sent, Verdict::Holds);
+    state.set_paused(&partition(0), false).unwrap();
+    assert!(state.wants(2, 1).is_empty());
+    assert_eq!(state.take_epoch_checks().len(), 1);
+}
+
+#[test]
+fn a_replica_is_read_until_it_fails() {
+    let mut state = led([0]);
+    let (_, sent) = item(&state, 0, 0);
+    assert!(state.prefer(&partition(0), &sent, 7));
+    assert!(state.wants(1, 1).is_empty());
+    assert_eq!(state.sources(), [7]);
+    let (_, from_replica) = state.wants(7, 1).remove(0);
+    state.lose_leader(&partition(0), &from_replica, Error::NothingAssigned);
+    assert!(state.leaderless().is_empty(), "the leader is still known");
+    assert_eq!(state.sources(), [1]);
+    state.prefer(&partition(0), &sent, 7);
+    let (_, from_replica) = state.wants(7, 1).remove(0);
+    assert!(state.out_of_range(&partition(0), &from_replica));
+    assert!(state.take_range_checks().is_empty(), "a replica may be behind: the leader is asked");
+    assert_eq!(state.wants(1, 1).len(), 1);
+}
+
+#[test]
+fn metadata_of_the_past_does_not_bring_back_an_old_leader() {
+    let mut state = with_new_leader();
+    let (_, sent) = state.take_epoch_checks().remove(0);
+    state.epoch_checked(&partition(0), &sent, Verdict::Holds);
+    assert!(state.lead(&partition(0), (1, 3), Some(TopicId(1)), 3).unwrap());
+    assert_eq!(state.sources(), [2]);
+    let (_, sent) = state.wants(2, 1).remove(0);
+    assert!(state.lead_by_hint(&partition(0), &sent, 4, 6));
+    assert!(!state.lead_by_hint(&partition(0), &sent, 1, 3));
+    assert_eq!(state.sources(), [4]);
 }

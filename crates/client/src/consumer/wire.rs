@@ -9,9 +9,9 @@ use kanat_protocol::messages::{BrokerId, FetchRequest, Uuid};
 
 use super::options::ConsumerOptions;
 use super::session::{SessionRequest, Want};
-use crate::cluster::topic_name;
+use crate::cluster::{str_bytes, topic_name};
 use crate::types::{TopicId, TopicPartition};
-use crate::versions::{FETCH_SESSIONS, FETCH_TOPIC_IDS};
+use crate::versions::{FETCH_RACKS, FETCH_SESSIONS, FETCH_TOPIC_IDS};
 
 /// The version to fetch in: names instead of ids when a topic has no id.
 pub(super) fn fetch_version(negotiated: i16, wants: &[Want]) -> i16 {
@@ -36,6 +36,9 @@ pub(super) fn fetch_request(
     // Version 15 moved the replica id into a tagged field whose default says "a consumer".
     if version < 15 {
         request = request.with_replica_id(BrokerId(-1));
+    }
+    if let Some(rack) = options.client_rack.as_deref().filter(|_| version >= FETCH_RACKS) {
+        request = request.with_rack_id(str_bytes(rack));
     }
     if version >= FETCH_SESSIONS {
         request = request
