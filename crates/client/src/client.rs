@@ -9,7 +9,7 @@ use crate::admin::Admin;
 use crate::cluster::Cluster;
 use crate::consumer::{Consumer, ConsumerOptions};
 use crate::error::Result;
-use crate::group::Group;
+use crate::group::{Group, GroupConsumer, GroupOptions, Membership, MembershipOptions};
 use crate::metadata::{Metadata, TopicInfo};
 use crate::options::ClientOptions;
 use crate::partition::PartitionClient;
@@ -120,6 +120,22 @@ impl Client {
     /// Topics, records and configurations of the cluster.
     pub fn admin(&self) -> Admin {
         Admin::new(Arc::clone(&self.cluster))
+    }
+
+    /// A member of a consumer group; it joins at once.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption).
+    pub fn group_consumer(&self, options: GroupOptions) -> Result<GroupConsumer> {
+        GroupConsumer::new(Arc::clone(&self.cluster), options)
+    }
+
+    /// A member of a group of any kind, not joined yet.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption).
+    pub fn membership(&self, options: MembershipOptions) -> Result<Membership> {
+        Membership::new(Arc::clone(&self.cluster), options)
     }
 
     /// Committed offsets and members of a consumer group.

@@ -351,6 +351,29 @@ pub enum Error {
         group: Arc<str>,
     },
 
+    /// The group has committed nothing for the partition, and the options name no other place to start.
+    #[error("group {group} has no committed offset for {topic_partition}; seek, or choose a start offset")]
+    NoCommittedOffset {
+        /// Group id.
+        group: Arc<str>,
+        /// Partition just assigned.
+        topic_partition: crate::TopicPartition,
+    },
+
+    /// The leader of the group sent an assignment that cannot be read.
+    #[error("the leader of group {group} sent an assignment that is none; are all members consumers?")]
+    MalformedAssignment {
+        /// Group id.
+        group: Arc<str>,
+    },
+
+    /// More commits wait for the coordinator than may.
+    #[error("{waiting_max} commits wait for the coordinator already; await some of them")]
+    TooManyCommits {
+        /// The bound.
+        waiting_max: usize,
+    },
+
     /// The partition is not assigned to this consumer.
     #[error("{topic_partition} is not assigned")]
     NotAssigned {

@@ -8,6 +8,8 @@
 //! * [`Consumer`]: many partitions at once, one fetch under way per broker, batches delivered still compressed.
 //! * [`Producer`]: records of any partitions in, one request per broker out, idempotent.
 //! * [`TransactionalProducer`]: records of any partitions, visible together or not at all.
+//! * [`GroupConsumer`]: records of the partitions a consumer group gives this member.
+//! * [`Membership`]: a place in a group of any kind, for those who distribute something else than partitions.
 //! * [`Admin`] and [`Group`]: topics, configurations, committed offsets.
 //!
 //! Every wait has a deadline and every buffer a bound, both named in the options. Every future may be dropped at any
@@ -61,7 +63,12 @@ pub use self::consumer::{
     Consumer, ConsumerOptions, DecodedIter, DecodedRecords, Fetched, Gap, GapCounts, GapReason, OutOfRangePolicy,
 };
 pub use self::error::{Error, FailedAddresses, Result};
-pub use self::group::{Group, GroupDescription, GroupMember};
+pub use self::group::{
+    Assignor, CommitFuture, CooperativeStickyAssignor, Group, GroupCommitter, GroupConsumer, GroupDescription,
+    GroupEvent, GroupMember, GroupOptions, GroupProtocol, GroupStart, JoinProtocol, JoinedMember, Leadership,
+    LeaveMode, MemberAssignment, MemberAssignments, Membership, MembershipEvent, MembershipOptions, RangeAssignor,
+    RebalanceMode, Revocation, RoundRobinAssignor, StickyAssignor, Subscriber, Subscription, TopicLayout, TopicLayouts,
+};
 pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use self::options::{BackoffOptions, ClientOptions};
 pub use self::partition::{OffsetAt, PartitionClient, Produced, Record, RecordAndOffset};

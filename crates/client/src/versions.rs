@@ -1,7 +1,7 @@
 //! Which versions of each request this client speaks.
 //!
 //! Upper ends stop where the next version changes what we rely on: Produce 13 names topics by id only, Fetch 18 wants
-//! the follower's high watermark, OffsetCommit 9 and OffsetFetch 9 carry member epochs of the new group protocol.
+//! the follower's high watermark, OffsetCommit 10 and OffsetFetch 10 name topics by id only.
 
 use kanat_protocol::messages::ApiKey;
 use kanat_protocol::version::VersionRange;
@@ -20,9 +20,13 @@ pub(crate) fn spoken(api: ApiKey) -> Option<VersionRange> {
         ApiKey::Fetch => (4, 17),
         ApiKey::ListOffsets => (1, 7),
         ApiKey::Metadata => (4, 13),
-        ApiKey::OffsetCommit => (2, 8),
-        ApiKey::OffsetFetch => (1, 8),
+        ApiKey::OffsetCommit => (2, 9),
+        ApiKey::OffsetFetch => (1, 9),
         ApiKey::FindCoordinator => (1, 4),
+        ApiKey::JoinGroup => (2, 9),
+        ApiKey::Heartbeat => (0, 4),
+        ApiKey::SyncGroup => (0, 5),
+        ApiKey::ConsumerGroupHeartbeat => (0, 1),
         ApiKey::DescribeGroups => (0, 6),
         ApiKey::ListGroups => (0, 5),
         ApiKey::DeleteGroups => (0, 2),

@@ -93,15 +93,14 @@ impl Group {
             self.leader.clone_from(&member_id);
         }
         self.members[index].id = member_id;
-        let same_protocol = self.members[index].metadata(&self.protocol_name)
-            == Member::new(now_ms, String::new(), request.clone()).metadata(&self.protocol_name);
         let skip_assignment = was_leader && request.can_skip_assignment;
+        self.members[index].update(now_ms, request);
+        // As in Kafka, the choice of protocol must stand; what the member sends along for it is not compared.
+        let same_protocol = self.vote() == self.protocol_name;
         if self.state == State::Stable && same_protocol && (!was_leader || skip_assignment) {
-            self.members[index].update(now_ms, request);
             answers.push(Answer::Join(ticket, Ok(self.joined(index, skip_assignment))));
             return answers;
         }
-        self.members[index].update(now_ms, request);
         answers.extend(self.park_join(index, ticket));
         answers.extend(match self.state {
             State::Joining => self.complete_join_if_all_joined(now_ms),

@@ -7,6 +7,7 @@ mod admin;
 mod cluster;
 mod fetch;
 mod golden;
+mod groups;
 mod interop;
 mod kill;
 mod produce;
