@@ -21,6 +21,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
 use self::clock::Clock;
+use crate::acl::Authorizer;
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
 use crate::fetch_sessions::FetchSessions;
@@ -28,6 +29,7 @@ use crate::group::{ConsumerOptions, Coordinator, GroupOptions, TopicView};
 use crate::journal::{Entry, Journal, PartitionEntry};
 use crate::log::{AppendContext, Appended, Origin};
 use crate::options::BrokerOptions;
+use crate::quotas::Quotas;
 use crate::storage::{Restored, Storage};
 use crate::topic::{NO_LEADER, Partition, Topic, TopicConfigs, check_name};
 use crate::topic_config::{self, LogConfig};
@@ -102,6 +104,8 @@ pub(crate) struct Cluster {
     pub(crate) coordinator: Coordinator,
     pub(crate) transactions: TransactionCoordinator,
     pub(crate) faults: FaultPlan,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) quotas: Quotas,
     topics: RwLock<Topics>,
     changes: Mutex<()>,
     producer_ids: Mutex<ProducerIds>,
@@ -164,7 +168,9 @@ impl Cluster {
             nodes: (0..options.nodes).map(&mut node).collect(),
             coordinator,
             transactions: TransactionCoordinator::new(transaction_options, restored.transactions),
-            faults: FaultPlan::new(0),
+            faults: FaultPlan::new(options.seed.unwrap_or(0)),
+            authorizer: Authorizer::new(options.super_users.clone()),
+            quotas: Quotas::default(),
             topics: RwLock::default(),
             changes: Mutex::new(()),
             producer_ids: Mutex::new(ProducerIds {
@@ -337,6 +343,56 @@ impl Cluster {
         let entry = target.set_leader(node);
         let moved = Entry::Leader { topic: topic.id, partition, entry };
         self.journal.append(&[moved]).map_err(|error| self.storage_error(error))
+    }
+
+    /// Elects a leader of a partition: its first replica, or if `preferred` is false any that runs when it has none.
+    pub(crate) fn elect_leader(&self, topic: &Topic, partition: &Partition, preferred: bool) -> Result<(), Refusal> {
+        let _turn = self.changes.lock();
+        let leadership = partition.leadership();
+        let runs = |replica: &&i32| self.node(**replica).is_some_and(Node::is_running);
+        let first = leadership.replicas.first().copied().unwrap_or(NO_LEADER);
+        let done = if preferred { leadership.leader == first } else { leadership.leader != NO_LEADER };
+        if done {
+            return Err(Refusal::new(ErrorCode::ElectionNotNeeded, "the partition has that leader"));
+        }
+        let eligible = if preferred { leadership.replicas.first() } else { leadership.replicas.iter().find(runs) };
+        let Some(leader) = eligible.filter(runs).copied() else {
+            let code = match preferred {
+                true => ErrorCode::PreferredLeaderNotAvailable,
+                false => ErrorCode::EligibleLeadersNotAvailable,
+            };
+            return Err(Refusal::new(code, "no such replica runs"));
+        };
+        let entry = partition.set_leader(leader);
+        self.journal_entries(&[Entry::Leader { topic: topic.id, partition: partition.index, entry }])
+    }
+
+    /// Gives a partition other replicas. A leader that is not among them loses the partition to the first that runs.
+    pub(crate) fn reassign(&self, topic: &Topic, partition: &Partition, replicas: &[i32]) -> Result<(), Refusal> {
+        let _turn = self.changes.lock();
+        let assigned = self.assigned(replicas)?;
+        let runs = |replica: &&i32| self.node(**replica).is_some_and(Node::is_running);
+        let leader = assigned.replicas.iter().find(runs).copied().unwrap_or(NO_LEADER);
+        let entry = partition.set_replicas(assigned.replicas, leader);
+        self.journal_entries(&[Entry::Leader { topic: topic.id, partition: partition.index, entry }])
+    }
+
+    /// Loses the records of a partition from `offset` on, as an unclean election does, and begins a new leader epoch.
+    pub(crate) fn truncate(&self, topic: &str, partition: i32, offset: i64) -> Result<i64> {
+        let _turn = self.changes.lock();
+        let unknown = |_| Error::UnknownPartition { topic: topic.to_owned(), partition };
+        let (topic, target) = self.partition(topic, partition).map_err(unknown)?;
+        let storage = |error| self.storage_error(error);
+        let producers_max = self.options.limits.producers_per_partition_max;
+        let end_offset = {
+            let mut log = target.log.lock();
+            log.truncate(offset, producers_max).map_err(storage)?;
+            log.bounds().high_watermark
+        };
+        let entry = target.set_leader(target.leader().0);
+        let moved = Entry::Leader { topic: topic.id, partition, entry };
+        self.journal.append(&[moved]).map_err(storage)?;
+        Ok(end_offset)
     }
 
     // Topics

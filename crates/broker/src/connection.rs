@@ -21,6 +21,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::cluster::Cluster;
 use crate::handlers::{Context, Outcome, dispatch, is_supported, unsupported_version};
 
+/// Principal of a client that did not say who it is.
+const ANONYMOUS: &str = "User:ANONYMOUS";
 /// Memory a frame gets before its bytes have come.
 const TRUSTED_BYTES: usize = 64 * 1024;
 
@@ -66,8 +68,11 @@ where
             cluster: Arc::clone(&cluster),
             node_id,
             peer,
+            principal: Arc::from(ANONYMOUS),
             client_id: StrBytes::default(),
+            api: ApiKey::ApiVersions,
             version: 0,
+            throttle: Arc::default(),
             forced: None,
             gone: gone_receiver,
             close: Arc::new(AtomicBool::new(false)),
@@ -185,7 +190,7 @@ impl<W: AsyncWrite + Unpin + Send> Answerer<W> {
 
     /// Sends an answer the way the fault plan wants it.
     async fn finish(&mut self, outcome: Outcome) -> Result<(), ConnectionError> {
-        let Outcome { answer, verdict } = outcome;
+        let Outcome { answer, throttle, verdict } = outcome;
         if let Some(delay) = verdict.delay_after {
             tokio::time::sleep(delay).await;
         }
@@ -203,7 +208,11 @@ impl<W: AsyncWrite + Unpin + Send> Answerer<W> {
             return Ok(());
         }
         self.send(&answer).await?;
-        self.release().await
+        self.release().await?;
+        if !throttle.is_zero() {
+            tokio::time::sleep(throttle).await;
+        }
+        Ok(())
     }
 
     async fn release(&mut self) -> Result<(), ConnectionError> {

@@ -19,6 +19,8 @@
 //! assert_eq!(plan.hits(rule), 0);
 //! ```
 
+mod random;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,6 +62,14 @@ pub enum FaultAction {
         /// Node that becomes the leader.
         to: i32,
     },
+    /// Makes a node the coordinator of the group or transactional id the request names, before it is applied.
+    MoveCoordinator {
+        /// Node that becomes the coordinator.
+        to: i32,
+    },
+    /// Applies the request, names this time in the answer where it can (Produce, Fetch), and leaves the connection
+    /// unread for as long, as a quota does.
+    Throttle(Duration),
 }
 
 impl FaultAction {
@@ -231,6 +241,25 @@ impl FaultPlan {
         Self { rules: Arc::new(Mutex::new(rules)), count: Arc::new(AtomicUsize::new(0)) }
     }
 
+    /// A plan of random rules, the same for the same seed: connections that close before and after a request is applied,
+    /// delays, held and cut answers, errors a client has to live with, leaders and coordinators that move among nodes 0
+    /// to 2. `intensity` (0 to 1) is about the share of requests that something happens to.
+    #[must_use]
+    pub fn random(seed: u64, intensity: f64) -> Self {
+        let plan = Self::new(seed);
+        plan.randomize(seed, intensity);
+        plan
+    }
+
+    /// Replaces the rules by those of [`FaultPlan::random`].
+    pub fn randomize(&self, seed: u64, intensity: f64) {
+        self.clear();
+        self.reseed(seed);
+        for rule in random::rules(seed, intensity) {
+            self.add(rule);
+        }
+    }
+
     /// Restarts the generator of the probabilities.
     pub fn reseed(&self, seed: u64) {
         self.rules.lock().random = fastrand::Rng::with_seed(seed);
@@ -320,6 +349,8 @@ pub(crate) struct Verdict {
     pub(crate) truncate: Option<usize>,
     pub(crate) reorder: Option<Duration>,
     pub(crate) move_leaders: Vec<(String, i32, i32)>,
+    pub(crate) move_coordinator: Option<i32>,
+    pub(crate) throttle: Option<Duration>,
     pub(crate) error: Option<ForcedError>,
 }
 
@@ -333,6 +364,8 @@ impl Verdict {
             FaultAction::Truncate { bytes } => self.truncate = Some(bytes),
             FaultAction::Reorder { hold } => self.reorder = Some(hold),
             FaultAction::Error(code) => self.error = Some(ForcedError { code, rule: rule.clone() }),
+            FaultAction::MoveCoordinator { to } => self.move_coordinator = Some(to),
+            FaultAction::Throttle(time) => self.throttle = Some(time),
             FaultAction::MoveLeader { to } => {
                 let named = request.partitions.iter().filter(|(topic, partition)| rule.covers(topic, *partition));
                 self.move_leaders.extend(named.map(|(topic, partition)| (topic.clone(), *partition, to)));

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod acl;
 mod cluster;
 mod connection;
 mod error;
@@ -34,6 +35,7 @@ mod listener;
 mod log;
 mod options;
 mod pattern;
+mod quotas;
 mod server;
 mod storage;
 mod topic;

@@ -1,6 +1,6 @@
 //! Options of the broker: what it listens on, where it keeps its data, and the bound of everything it holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::{Error, Result};
@@ -40,6 +40,9 @@ pub struct BrokerOptions {
     pub group_session_timeout_ms_min: u64,
     /// Longest session timeout a group member may ask for, ms.
     pub group_session_timeout_ms_max: u64,
+    /// Principals (`User:NAME`) that may do everything, which also turns on the authorizer: others then may do what ACLs
+    /// allow. `None` lets everybody do everything. ACLs are kept in memory only.
+    pub super_users: Option<BTreeSet<String>>,
     /// Level of the feature `transaction.version`: 2 lets clients use the second transaction protocol (KIP-890), 0 and 1
     /// keep them to the first.
     pub transaction_version: i16,
@@ -78,6 +81,7 @@ impl Default for BrokerOptions {
             group_initial_rebalance_delay_ms: 0,
             group_session_timeout_ms_min: 100,
             group_session_timeout_ms_max: 1_800_000,
+            super_users: None,
             transaction_version: TRANSACTION_VERSION_MAX,
             transaction_timeout_ms_max: 900_000,
             transaction_marker_delay_ms: 0,
@@ -226,6 +230,14 @@ impl BrokerOptions {
     #[must_use]
     pub fn with_group_initial_rebalance_delay_ms(mut self, delay_ms: u64) -> Self {
         self.group_initial_rebalance_delay_ms = delay_ms;
+        self
+    }
+
+    /// Turns on the authorizer: only `super_users` (`User:NAME`) and whom ACLs allow may do anything. Clients that do not
+    /// authenticate are `User:ANONYMOUS`.
+    #[must_use]
+    pub fn with_authorizer<S: Into<String>>(mut self, super_users: impl IntoIterator<Item = S>) -> Self {
+        self.super_users = Some(super_users.into_iter().map(Into::into).collect());
         self
     }
 

@@ -11,7 +11,7 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cluster::{Cluster, CoordinatorKind, NewTopic};
+use crate::cluster::{Cluster, CoordinatorKind, NewTopic, unknown_topic};
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
 use crate::listener::{Dialer, RunningNode, start_node};
@@ -254,6 +254,37 @@ impl BrokerHandle {
         self.partition(&topic, partition)?;
         let identity = Identity { producer_id, epoch: producer_epoch };
         self.on_cluster(move |cluster| cluster.append_marker(&topic, partition, identity, control)).await
+    }
+
+    /// Loses the records of a partition from `offset` on (whole batches), as an unclean leader election does, and begins
+    /// a new leader epoch. Returns the new log end. For tests.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`], [`Error::Storage`].
+    pub async fn truncate(&self, topic: &str, partition: i32, offset: i64) -> Result<i64> {
+        let topic = topic.to_owned();
+        self.on_cluster(move |cluster| cluster.truncate(&topic, partition, offset)).await
+    }
+
+    /// Deletes a topic and makes it anew, empty and with another id, but with as many partitions and the same configs.
+    /// For tests.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code a client would see.
+    pub async fn recreate_topic(&self, topic: &str) -> Result<()> {
+        let name = topic.to_owned();
+        self.on_cluster(move |cluster| {
+            let known = cluster.topic(&name).ok_or_else(|| unknown_topic(&name))?;
+            let new = NewTopic {
+                name,
+                assignments: known.partitions().iter().map(|partition| partition.leadership().replicas).collect(),
+                configs: known.configs().own.clone(),
+                ..NewTopic::default()
+            };
+            cluster.delete_topic(&known)?;
+            cluster.create_topic(&new, false).map(|_| ())
+        })
+        .await
     }
 
     /// Runs retention and compaction now instead of waiting for the next turn.

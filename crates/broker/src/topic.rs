@@ -131,6 +131,22 @@ impl Partition {
         entry
     }
 
+    /// Replaces the replicas; the leader stays if it is one of them, or else `leader` takes over in a new epoch. Returns
+    /// what to write down.
+    pub(crate) fn set_replicas(&self, replicas: Vec<i32>, leader: i32) -> PartitionEntry {
+        let entry = {
+            let mut leadership = self.leadership.lock();
+            if !replicas.contains(&leadership.leader) {
+                leadership.leader = leader;
+            }
+            leadership.epoch += 1;
+            leadership.replicas = replicas;
+            leadership.clone()
+        };
+        self.wake();
+        entry
+    }
+
     /// Checks that `node` may answer for this partition and that the client knows the right epoch (-1: does not say).
     pub(crate) fn check_leader(&self, node: i32, client_epoch: i32) -> Result<i32, Refusal> {
         let (leader, epoch) = self.leader();

@@ -13,6 +13,7 @@ use kanat_protocol::messages::{
 };
 
 use super::{Context, Handle, message, text};
+use crate::cluster::CoordinatorKind;
 use crate::error::{Refusal, wire_code};
 use crate::group::{Assignment, ConsumerAnswer, ConsumerHeartbeat};
 
@@ -22,6 +23,10 @@ const OWN_MEMBER_ID_VERSION_MIN: i16 = 1;
 const CONSUMER_MEMBER: i8 = 1;
 
 impl Handle for ConsumerGroupHeartbeatRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Group, self.group_id.to_string()))
+    }
+
     async fn handle(self, context: &Context) -> ConsumerGroupHeartbeatResponse {
         let answered = heartbeat(self, context);
         let response = ConsumerGroupHeartbeatResponse::default()

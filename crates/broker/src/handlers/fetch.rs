@@ -18,6 +18,7 @@ use crate::cluster::unknown_partition;
 use crate::error::Refusal;
 use crate::fetch_sessions::{PartitionKey, Plan, SessionRequest, Told, Wanted};
 use crate::log::{Bounds, Isolation, ReadOutcome, StoredBytes};
+use crate::quotas::CONSUMER_BYTE_RATE;
 use crate::topic::Partition;
 
 /// First version that names topics by id.
@@ -54,7 +55,8 @@ impl Handle for FetchRequest {
         };
         let reads = read_when_enough(&plan, &limits, context).await;
         let (reads, records) = load(reads).await;
-        respond(&plan, reads, records, limits.isolation, context)
+        let throttle_ms = context.charge(CONSUMER_BYTE_RATE, records.iter().map(Bytes::len).sum());
+        respond(&plan, reads, records, limits.isolation, context).with_throttle_time_ms(throttle_ms)
     }
 }
 

@@ -47,8 +47,16 @@ fn answer(key: StrBytes, key_type: i8, context: &Context) -> Coordinator {
 fn find(key: &str, key_type: i8, context: &Context) -> Result<(i32, String, i32), Refusal> {
     context.check_request()?;
     let node = match key_type {
-        GROUP => context.cluster.coordinator_of(key),
-        TRANSACTION => context.cluster.transaction_coordinator_of(key),
+        GROUP => {
+            let refused = |code| Refusal::new(code, "");
+            context.authorize_group(key).map_err(refused)?;
+            context.cluster.coordinator_of(key)
+        }
+        TRANSACTION => {
+            let refused = |code| Refusal::new(code, "");
+            context.authorize_transactional_id(key).map_err(refused)?;
+            context.cluster.transaction_coordinator_of(key)
+        }
         other => {
             return Err(Refusal::new(ErrorCode::InvalidRequest, format!("coordinator type {other} is unknown")));
         }

@@ -27,6 +27,7 @@ impl Handle for ListGroupsRequest {
         // Every node lists the groups it coordinates.
         let groups = context.cluster.coordinator.list().into_iter().filter(|group| {
             context.cluster.coordinator_of(&group.id).is_some_and(|node| node.id == context.node_id)
+                && context.authorize_group(&group.id).is_ok()
                 && matches(&self.states_filter, group.state)
                 && matches(&self.types_filter, group.group_type.as_str())
         });

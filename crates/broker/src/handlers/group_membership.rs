@@ -9,6 +9,7 @@ use kanat_protocol::messages::{
 };
 
 use super::{Context, Handle, group_code, text};
+use crate::cluster::CoordinatorKind;
 use crate::group::{JoinRequest, Protocol, SyncRequest};
 
 /// First version whose clients can be told their member id before they are let in.
@@ -21,6 +22,10 @@ const BATCHED_LEAVE_VERSION_MIN: i16 = 3;
 const SESSION_TIMEOUT_ONLY_VERSION: i16 = 0;
 
 impl Handle for JoinGroupRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Group, self.group_id.to_string()))
+    }
+
     async fn handle(self, context: &Context) -> JoinGroupResponse {
         let refused = |code: ErrorCode, member_id: StrBytes| {
             JoinGroupResponse::default()
@@ -83,6 +88,10 @@ fn join_request(request: JoinGroupRequest, context: &Context) -> JoinRequest {
 }
 
 impl Handle for SyncGroupRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Group, self.group_id.to_string()))
+    }
+
     async fn handle(self, context: &Context) -> SyncGroupResponse {
         let group_id = self.group_id.to_string();
         let synced = match context.check_coordinator(&group_id) {
@@ -117,6 +126,10 @@ fn sync_request(request: SyncGroupRequest) -> SyncRequest {
 }
 
 impl Handle for HeartbeatRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Group, self.group_id.to_string()))
+    }
+
     async fn handle(self, context: &Context) -> HeartbeatResponse {
         let alive = context.check_coordinator(&self.group_id).and_then(|()| {
             let instance_id = self.group_instance_id.as_deref();

@@ -53,7 +53,11 @@ fn describe(request: MetadataRequest, context: &Context) -> MetadataResponse {
     // Version 0 asks for all topics with an empty list, later ones with none.
     let wanted = request.topics.filter(|topics| context.version > 0 || !topics.is_empty());
     let topics = match wanted {
-        None => context.cluster.topics().iter().map(|topic| describe_topic(topic, context)).collect(),
+        None => {
+            let topics = context.cluster.topics().into_iter();
+            let visible = topics.filter(|topic| context.authorize_topic(&topic.name).is_ok());
+            visible.map(|topic| describe_topic(&topic, context)).collect()
+        }
         Some(wanted) => {
             let may_create = request.allow_auto_topic_creation && context.cluster.options.auto_create_topics;
             wanted.iter().map(|topic| describe_wanted(topic, may_create, context)).collect()
@@ -63,7 +67,15 @@ fn describe(request: MetadataRequest, context: &Context) -> MetadataResponse {
 }
 
 fn describe_wanted(wanted: &MetadataRequestTopic, may_create: bool, context: &Context) -> MetadataResponseTopic {
-    let found = match (find_topic(wanted, context), &wanted.name) {
+    let known = find_topic(wanted, context);
+    let name = match &known {
+        Ok(topic) => Some(&*topic.name),
+        Err(_) => wanted.name.as_ref().map(|name| name.as_str()),
+    };
+    if let Some(Err(refusal)) = name.map(|name| context.authorize_topic(name)) {
+        return MetadataResponseTopic::default().with_name(wanted.name.clone()).with_error_code(refusal.code.code());
+    }
+    let found = match (known, &wanted.name) {
         (Err(refusal), Some(name)) if may_create && refusal.code == ErrorCode::UnknownTopicOrPartition => {
             create_topic(name, context)
         }

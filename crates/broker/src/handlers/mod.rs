@@ -3,7 +3,9 @@
 //! [`dispatch`] decodes the body, holds the request against the fault plan, and lets [`Handle::handle`] answer. A
 //! handler never fails as a whole: what goes wrong becomes an error code of the response.
 
+mod acls;
 mod api_versions;
+mod authorize;
 mod configs;
 mod consumer_groups;
 mod fetch;
@@ -12,10 +14,13 @@ mod group_admin;
 mod group_membership;
 mod leader_epochs;
 mod list_offsets;
+mod log_dirs;
 mod metadata;
 mod offsets;
 mod produce;
 mod producer_ids;
+mod quotas;
+mod reassignments;
 mod records;
 mod topics;
 mod transaction_admin;
@@ -25,17 +30,19 @@ mod txn_offsets;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kanat_protocol::frame::{RequestFrame, decode_body, encode_response};
 use kanat_protocol::messages::*;
 use kanat_protocol::version::{VersionRange, supported};
 use kanat_protocol::{Error as ProtocolError, ErrorCode};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub(crate) use api_versions::unsupported_version;
 
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, CoordinatorKind, Node};
 use crate::error::Refusal;
 use crate::faults::{FaultTarget, ForcedError, Verdict};
 
@@ -45,8 +52,13 @@ pub(crate) struct Context {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) node_id: i32,
     pub(crate) peer: SocketAddr,
+    /// Who the client is, `User:NAME`.
+    pub(crate) principal: Arc<str>,
     pub(crate) client_id: StrBytes,
+    pub(crate) api: ApiKey,
     pub(crate) version: i16,
+    /// Time the client is held back after this request.
+    pub(crate) throttle: Arc<Mutex<Duration>>,
     pub(crate) forced: Option<ForcedError>,
     /// Turns true when the client is gone.
     pub(crate) gone: watch::Receiver<bool>,
@@ -66,17 +78,20 @@ impl Context {
 
     /// Error the fault plan forces on a topic.
     pub(crate) fn check_topic(&self, topic: &str) -> Result<(), Refusal> {
-        forced(self.forced.as_ref().and_then(|error| error.topic(topic)))
+        forced(self.forced.as_ref().and_then(|error| error.topic(topic)))?;
+        self.authorize_topic(topic)
     }
 
     /// Error the fault plan forces on a partition.
     pub(crate) fn check_partition(&self, topic: &str, partition: i32) -> Result<(), Refusal> {
-        forced(self.forced.as_ref().and_then(|error| error.partition(topic, partition)))
+        forced(self.forced.as_ref().and_then(|error| error.partition(topic, partition)))?;
+        self.authorize_topic(topic)
     }
 
     /// Whether this node coordinates `group`, after what the fault plan forces on the request.
     pub(crate) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
         self.check_request().map_err(|refusal| refusal.code)?;
+        self.authorize_group(group)?;
         match self.cluster.coordinator_of(group) {
             Some(node) if node.id == self.node_id => Ok(()),
             _ => Err(ErrorCode::NotCoordinator),
@@ -86,6 +101,7 @@ impl Context {
     /// Whether this node coordinates a transactional id, after what the fault plan forces on the request.
     pub(crate) fn check_transaction_coordinator(&self, id: &str) -> Result<(), ErrorCode> {
         self.check_request().map_err(|refusal| refusal.code)?;
+        self.authorize_transactional_id(id)?;
         match self.cluster.transaction_coordinator_of(id) {
             Some(node) if node.id == self.node_id => Ok(()),
             _ => Err(ErrorCode::NotCoordinator),
@@ -113,6 +129,14 @@ impl Context {
         let _ = gone.wait_for(|gone| *gone).await;
     }
 
+    /// Counts what the client took against a quota; returns the time it is held back for, ms.
+    pub(crate) fn charge(&self, quota: &'static str, bytes: usize) -> i32 {
+        let user = self.principal.strip_prefix("User:").unwrap_or(&self.principal);
+        let mut throttle = self.throttle.lock();
+        *throttle = (*throttle).max(self.cluster.quotas.charge(quota, user, &self.client_id, bytes));
+        i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX)
+    }
+
     pub(crate) fn close_connection(&self) {
         self.close.store(true, Ordering::Release);
     }
@@ -132,6 +156,11 @@ pub(crate) trait Handle: Request + Send + 'static {
         Vec::new()
     }
 
+    /// Coordinator the request is for, for the fault plan.
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        None
+    }
+
     /// Whether the client waits for an answer.
     fn wants_answer(&self) -> bool {
         true
@@ -145,23 +174,32 @@ pub(crate) trait Handle: Request + Send + 'static {
 pub(crate) struct Outcome {
     /// Frame to send, if the client waits for one.
     pub(crate) answer: Option<Bytes>,
+    /// Time to leave the connection unread after it.
+    pub(crate) throttle: Duration,
     pub(crate) verdict: Verdict,
 }
 
 async fn respond<R: Handle>(mut context: Context, frame: RequestFrame) -> Result<Outcome, ProtocolError> {
     let request: R = decode(&frame)?;
+    context.api = frame.api_key;
     let mut verdict = judge(&context, frame.api_key, &request);
+    context.throttle = Arc::new(Mutex::new(verdict.throttle.unwrap_or_default()));
+    if let Some((to, (kind, key))) = verdict.move_coordinator.zip(request.coordinator_key())
+        && let Err(error) = context.cluster.move_coordinator(kind, &key, to)
+    {
+        tracing::debug!(%error, "the fault plan could not move a coordinator");
+    }
     for (topic, partition, to) in std::mem::take(&mut verdict.move_leaders) {
         let moved = context.run(move |context| context.cluster.move_leader(&topic, partition, to)).await;
         if let Err(error) = moved {
-            tracing::warn!(%error, "the fault plan could not move a leader");
+            tracing::debug!(%error, "the fault plan could not move a leader");
         }
     }
     if let Some(delay) = verdict.delay_before {
         tokio::time::sleep(delay).await;
     }
     if verdict.drop_before {
-        return Ok(Outcome { answer: None, verdict });
+        return Ok(Outcome { answer: None, throttle: Duration::ZERO, verdict });
     }
     context.forced = verdict.error.take();
     let wants_answer = request.wants_answer();
@@ -170,7 +208,8 @@ async fn respond<R: Handle>(mut context: Context, frame: RequestFrame) -> Result
         true => Some(encode_response(frame.api_version, frame.correlation_id, &response)?),
         false => None,
     };
-    Ok(Outcome { answer, verdict })
+    let throttle = *context.throttle.lock();
+    Ok(Outcome { answer, throttle, verdict })
 }
 
 /// Decodes a request. Bytes behind it are ignored as Kafka does: librdkafka 2.16 sends one with Metadata version 13.
@@ -226,6 +265,16 @@ apis! {
     ListGroups => ListGroupsRequest,
     ApiVersions => ApiVersionsRequest,
     CreateTopics => CreateTopicsRequest,
+    CreateAcls => CreateAclsRequest,
+    DescribeAcls => DescribeAclsRequest,
+    DeleteAcls => DeleteAclsRequest,
+    AlterReplicaLogDirs => AlterReplicaLogDirsRequest,
+    DescribeLogDirs => DescribeLogDirsRequest,
+    ElectLeaders => ElectLeadersRequest,
+    AlterPartitionReassignments => AlterPartitionReassignmentsRequest,
+    ListPartitionReassignments => ListPartitionReassignmentsRequest,
+    DescribeClientQuotas => DescribeClientQuotasRequest,
+    AlterClientQuotas => AlterClientQuotasRequest,
     DeleteTopics => DeleteTopicsRequest,
     DeleteRecords => DeleteRecordsRequest,
     InitProducerId => InitProducerIdRequest,

@@ -16,7 +16,7 @@ use kanat_protocol::messages::{
 };
 
 use super::{Context, Handle, group_code, text};
-use crate::cluster::unknown_partition;
+use crate::cluster::{CoordinatorKind, unknown_partition};
 use crate::group::{CommitRequest, CommittedOffset};
 
 /// First version of OffsetFetch that asks for several groups.
@@ -25,6 +25,10 @@ const BATCHED_FETCH_VERSION_MIN: i16 = 8;
 const NO_OFFSET: i64 = -1;
 
 impl Handle for OffsetCommitRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Group, self.group_id.to_string()))
+    }
+
     fn partitions(&self, _context: &Context) -> Vec<(String, i32)> {
         let topics = self.topics.iter();
         topics
@@ -172,6 +176,7 @@ fn find(
 ) -> Vec<TopicOffsets> {
     context.cluster.coordinator.with_offsets(group_id, |offsets| {
         let settled = |topic: &str, index: i32, offset: CommittedOffset| {
+            context.authorize_topic(topic).map_err(|refusal| refusal.code)?;
             let pending = require_stable && offsets.is_pending(topic, index);
             if pending { Err(ErrorCode::UnstableOffsetCommit) } else { Ok(offset) }
         };

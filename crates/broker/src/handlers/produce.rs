@@ -14,6 +14,7 @@ use super::{Context, Handle, text};
 use crate::cluster::unknown_partition;
 use crate::error::Refusal;
 use crate::log::{Appended, Origin};
+use crate::quotas::PRODUCER_BYTE_RATE;
 use crate::topic::{Partition, Topic};
 use crate::transaction::{AddPolicy, Identity};
 
@@ -45,6 +46,9 @@ impl Handle for ProduceRequest {
 fn produce(request: ProduceRequest, context: &Context) -> ProduceResponse {
     let mut response = ProduceResponse::default();
     let mut failed = false;
+    let topics = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let len_bytes: usize = topics.map(|data| data.records.as_ref().map_or(0, Bytes::len)).sum();
+    response.throttle_time_ms = context.charge(PRODUCER_BYTE_RATE, len_bytes);
     let acks = request.acks;
     let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
     for topic in request.topic_data {
@@ -112,6 +116,8 @@ fn within_transaction(
 ) -> Result<Appended, Refusal> {
     let without = || Refusal::new(ErrorCode::TransactionalIdAuthorizationFailed, "there is no transactional id");
     let id = transactional_id.ok_or_else(without)?;
+    let refused = |code| Refusal::new(code, "Transactional Id authorization failed.");
+    context.authorize_transactional_id(id).map_err(refused)?;
     let identity = Identity { producer_id: batch.header().producer_id, epoch: batch.header().producer_epoch };
     let implicit = context.version >= IMPLICIT_VERSION_MIN;
     let policy = if implicit { AddPolicy::Implicit } else { AddPolicy::Verify };

@@ -34,6 +34,7 @@ fn init(request: &InitProducerIdRequest, context: &Context) -> Result<Identity, 
     let cluster = &context.cluster;
     let Some(id) = &request.transactional_id else {
         context.check_request().map_err(|refusal| refusal.code)?;
+        context.authorize_idempotence()?;
         // A producer that lost its place asks for the next epoch of its id; a fresh id serves it as well.
         let producer_id = cluster.allocate_producer_id().map_err(|refusal| refusal.code)?;
         return Ok(Identity { producer_id, epoch: 0 });

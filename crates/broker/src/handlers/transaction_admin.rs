@@ -19,6 +19,7 @@ use kanat_protocol::messages::{
 
 use super::transactions::check_id;
 use super::{Context, Handle, message, text};
+use crate::acl::operation;
 use crate::error::{Refusal, wire_code};
 use crate::pattern::Pattern;
 use crate::transaction::{Identity, OFFSETS_TOPIC, State, Transaction, offsets_partition};
@@ -155,6 +156,7 @@ fn write(marker: &WritableTxnMarker, context: &Context) -> WritableTxnMarkerResu
         false => ControlRecord::Abort { coordinator_epoch },
     };
     let append = |topic: &str, index: i32| {
+        context.check_cluster(operation::CLUSTER_ACTION)?;
         context.check_partition(topic, index)?;
         context.cluster.partition(topic, index)?.1.check_leader(context.node_id, -1)?;
         context.cluster.append_marker(topic, index, identity, control)

@@ -11,6 +11,7 @@ use kanat_protocol::messages::{
 };
 
 use super::{Context, Handle, group_code};
+use crate::cluster::CoordinatorKind;
 use crate::transaction::Identity;
 
 /// First version of AddPartitionsToTxn that names several transactions; brokers send it to each other.
@@ -109,6 +110,10 @@ pub(super) fn check_id(id: &str, context: &Context) -> Result<(), ErrorCode> {
 }
 
 impl Handle for AddOffsetsToTxnRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Transaction, self.transactional_id.to_string()))
+    }
+
     async fn handle(self, context: &Context) -> AddOffsetsToTxnResponse {
         context
             .run(move |context| {
@@ -118,6 +123,7 @@ impl Handle for AddOffsetsToTxnRequest {
                     if self.group_id.is_empty() {
                         return Err(ErrorCode::InvalidGroupId);
                     }
+                    context.authorize_group(&self.group_id)?;
                     let group = Some(self.group_id.as_str());
                     transactions.add(&context.cluster, &self.transactional_id, identity, Vec::new(), group)
                 });
@@ -129,6 +135,10 @@ impl Handle for AddOffsetsToTxnRequest {
 }
 
 impl Handle for EndTxnRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Transaction, self.transactional_id.to_string()))
+    }
+
     async fn handle(self, context: &Context) -> EndTxnResponse {
         context
             .run(move |context| {

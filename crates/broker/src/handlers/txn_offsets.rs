@@ -8,6 +8,7 @@ use kanat_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use super::offsets::check_offset;
 use super::{Context, Handle, group_code};
+use crate::cluster::CoordinatorKind;
 use crate::group::CommitRequest;
 use crate::transaction::{AddPolicy, Identity};
 
@@ -17,6 +18,10 @@ const IMPLICIT_VERSION_MIN: i16 = 5;
 const ABORTABLE_VERSION_MIN: i16 = 4;
 
 impl Handle for TxnOffsetCommitRequest {
+    fn coordinator_key(&self) -> Option<(CoordinatorKind, String)> {
+        Some((CoordinatorKind::Group, self.group_id.to_string()))
+    }
+
     fn partitions(&self, _context: &Context) -> Vec<(String, i32)> {
         let topics = self.topics.iter();
         let named =
@@ -61,6 +66,7 @@ fn commit(request: &TxnOffsetCommitRequest, context: &Context) -> TxnOffsetCommi
 type NamedOffset = (String, i32, crate::group::CommittedOffset);
 
 fn store(request: &TxnOffsetCommitRequest, offsets: Vec<NamedOffset>, context: &Context) -> Result<(), ErrorCode> {
+    context.authorize_transactional_id(&request.transactional_id)?;
     context.check_coordinator(&request.group_id)?;
     let cluster = &context.cluster;
     cluster.coordinator.check_commit(&CommitRequest {

@@ -8,6 +8,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod truncation;
 mod validate;
 
 pub(crate) use compaction::{CompactionError, CompactionLimits};

@@ -406,6 +406,13 @@ impl PartitionLog {
         if too_large || too_old { self.roll() } else { Ok(()) }
     }
 
+    /// Begins to learn leader epochs anew from the batches that are left, and ends behind the last of them.
+    pub(super) fn forget_learnt(&mut self) {
+        self.epochs.clear();
+        self.next_offset = self.segments.back().map_or(0, next_offset_of);
+        self.log_start_offset = self.log_start_offset.min(self.next_offset);
+    }
+
     /// Folder of the segment files, when there is one.
     pub(super) fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()

@@ -174,6 +174,29 @@ impl Segment {
         Ok(())
     }
 
+    /// Drops every batch that holds `offset` or a later one.
+    pub(crate) fn truncate(&mut self, offset: i64) -> io::Result<()> {
+        let kept = self.entries.partition_point(|entry| entry.last_offset < offset);
+        let len_bytes = self.entries[..kept].last().map_or(0, BatchEntry::end);
+        let left = self.read(0..kept);
+        match &mut self.store {
+            Store::File { file, .. } => file.set_len(len_bytes)?,
+            Store::Memory { sealed, open_at, open } => {
+                sealed.clear();
+                *open_at = 0;
+                *open = BytesMut::new();
+                for bytes in left {
+                    open.extend_from_slice(&bytes.load()?);
+                }
+            }
+        }
+        self.entries.truncate(kept);
+        self.len_bytes = len_bytes;
+        self.max_timestamp = self.entries.iter().map(|entry| entry.max_timestamp).max().unwrap_or(-1);
+        self.first_timestamp = self.entries.first().map_or(-1, |entry| entry.max_timestamp);
+        Ok(())
+    }
+
     /// Index of the first batch that holds `offset` or a later one.
     pub(crate) fn position_of(&self, offset: i64) -> Option<usize> {
         let index = self.entries.partition_point(|entry| entry.last_offset < offset);
