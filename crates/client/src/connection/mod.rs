@@ -8,6 +8,8 @@
 //! A connection ends for good when the stream is out of step (unknown id, impossible length), when a request misses its
 //! deadline, when the socket fails, or when the last handle is dropped. Everybody waiting then learns the reason.
 
+#[cfg(test)]
+mod hostile;
 mod in_flight;
 mod io;
 mod throttle;
