@@ -1,4 +1,4 @@
-//! RSKafka's calls on one partition, and its known defects as tests.
+//! Calls on one partition.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use bytes::Bytes;
 use common::{broker, client, record, within};
 use kanat_broker::{FaultAction, FaultRule};
-use kanat_client::{Codec, Compression, Error, OffsetAt, Produced, Record, TopicPartition, UnknownTopic};
+use kanat_client::{Codec, Compression, Error, OffsetAt, Record, TopicPartition, UnknownTopic};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
 
@@ -108,23 +108,6 @@ async fn a_topic_that_is_being_created_can_be_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_does_not_double_a_batch() {
-    let broker = broker().await;
-    broker.create_topic("t", 1, &[]).await.unwrap();
-    let client = client(&broker).await;
-    let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
-    let mut offsets = Vec::new();
-    for action in [FaultAction::DropAfter, FaultAction::DropBefore, FaultAction::Truncate { bytes: 3 }] {
-        let rule = broker.faults().add(FaultRule::new(action).on(ApiKey::Produce).times(2));
-        let records = vec![record("a"), record("b")];
-        offsets.extend(within("produce", partition.produce(records, Compression::NONE)).await.unwrap().offsets);
-        assert_eq!(broker.faults().hits(rule), 2, "{action:?} struck");
-    }
-    assert_eq!(offsets, [0, 1, 2, 3, 4, 5]);
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 6);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_produce_does_not_break_the_next_one() {
     let broker = broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
@@ -153,28 +136,6 @@ async fn a_refused_batch_is_an_error_with_its_code_and_not_repeated() {
     assert!(!error.is_outcome_unknown());
     assert!(error.to_string().contains("t-0"), "{error}");
     assert_eq!(partition.produce(vec![record("small")], Compression::NONE).await.unwrap().offsets, [0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_empty_produce_and_an_empty_partition_are_fine() {
-    let broker = broker().await;
-    broker.create_topic("t", 1, &[]).await.unwrap();
-    let client = client(&broker).await;
-    let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
-    assert_eq!(partition.produce(Vec::new(), Compression::NONE).await.unwrap(), Produced::default());
-    assert_eq!(partition.fetch_records(0, 1..1_000, 10).await.unwrap(), (Vec::new(), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn log_append_time_is_the_time_of_the_record() {
-    let broker = broker().await;
-    broker.create_topic("t", 1, &[("message.timestamp.type", "LogAppendTime")]).await.unwrap();
-    let client = client(&broker).await;
-    let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
-    let old = Record { timestamp: 5, ..record("v") };
-    partition.produce(vec![old.clone(), old], Compression::NONE).await.unwrap();
-    let (records, _) = partition.fetch_records(0, 1..1_000, 100).await.unwrap();
-    assert!(records.iter().all(|record| record.record.timestamp > 1_600_000_000_000), "{records:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
