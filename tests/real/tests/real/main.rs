@@ -5,6 +5,7 @@
 
 mod admin;
 mod cluster;
+mod exchange;
 mod fetch;
 mod golden;
 mod groups;
