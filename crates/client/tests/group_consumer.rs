@@ -1,5 +1,7 @@
 //! Group consumers against the embedded broker: joining, leaving, crashing, stalling, and what is committed when.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -93,6 +95,12 @@ impl History {
         for offset in offsets {
             *self.processed.entry((partition.partition, offset)).or_default() += 1;
         }
+    }
+
+    fn check(&self) {
+        assert_eq!(self.violations, [] as [String; 0]);
+        let doubled: Vec<_> = self.processed.iter().filter(|(_, times)| **times != 1).collect();
+        assert!(doubled.is_empty(), "processed more than once: {doubled:?}");
     }
 
     fn count(&self) -> usize {
@@ -196,35 +204,32 @@ async fn members_come_and_go(options: GroupOptions) {
     let client = client(&broker).await;
     let options = options.with_auto_commit_interval_ms(20);
     let history = Arc::new(Mutex::new(History::default()));
-    let write = async |_: &str| {
+    let write = async || {
         for partition in 0..6 {
             fill(&client, TOPIC, partition, 50, 5).await;
         }
     };
-    write("first").await;
+    write().await;
     let first = Worker::start("first", client.group_consumer(options.clone()).unwrap(), &history);
     until("first records", || history.lock().count() == 300).await;
     let second = Worker::start("second", client.group_consumer(options).unwrap(), &history);
-    write("second").await;
+    write().await;
     let shared = |history: &History| {
         let of = |name: &str| history.owners.values().filter(|owner| *owner == name).count();
         (of("first"), of("second")) == (3, 3)
     };
     until("both work", || shared(&history.lock())).await;
-    write("third").await;
+    write().await;
     until("records of both", || history.lock().count() == 900).await;
     first.close("first", &history).await;
-    write("fourth").await;
+    write().await;
     until("the second has everything", || {
         let history = history.lock();
         history.count() == 1200 && history.owners.values().all(|owner| owner == "second")
     })
     .await;
     second.close("second", &history).await;
-    let history = history.lock();
-    assert_eq!(history.violations, [] as [String; 0]);
-    let doubled: Vec<_> = history.processed.iter().filter(|(_, times)| **times != 1).collect();
-    assert!(doubled.is_empty(), "processed more than once: {doubled:?}");
+    history.lock().check();
     let committed = client.group("g").committed_all().await.unwrap();
     assert_eq!(committed.len(), 6);
     assert!(committed.values().all(|position| position.offset == 200), "{committed:?}");
@@ -326,6 +331,26 @@ async fn work_is_finished_before_release() {
     let committed = client.group("g").committed(&[tp(0)]).await.unwrap();
     assert_eq!(committed[&tp(0)].offset, 7);
     waiting.abort();
+}
+
+/// An application that holds on to a revocation for longer than it may loses the partitions; the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_is_held_too_long_ends() {
+    for options in [classic(), modern()] {
+        let broker = broker().await;
+        broker.create_topic(TOPIC, 2, &[]).await.unwrap();
+        let client = client(&broker).await;
+        let mut first = client.group_consumer(options.clone().with_max_poll_interval_ms(300)).unwrap();
+        next_assigned(&mut first).await;
+        let history = Arc::new(Mutex::new(History::default()));
+        let second = Worker::start("second", client.group_consumer(options).unwrap(), &history);
+        let GroupEvent::Revoked(held) = next_change(&mut first).await else { panic!("a revocation") };
+        let GroupEvent::Lost(lost) = next_change(&mut first).await else { panic!("the partitions are lost") };
+        assert_eq!(lost, held.partitions());
+        let polling = Worker::start("first", first, &Arc::new(Mutex::new(History::default())));
+        until("the second has it", || history.lock().owners.contains_key(&lost[0])).await;
+        drop((held, polling.stop().await, second.stop().await));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! Membership in groups that are no consumer groups, against the embedded broker.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use std::sync::Arc;

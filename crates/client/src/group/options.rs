@@ -70,7 +70,8 @@ pub struct GroupOptions {
     pub server_assignor: Option<String>,
     /// Fixed name of this member (`group.instance.id`): it may restart within the session timeout without a rebalance.
     pub instance_id: Option<String>,
-    /// Rack this member reads from (`client.rack`), for assignors that look at it.
+    /// Rack this member reads from (`client.rack`), for assignors that look at it and, unless `consumer` names another,
+    /// for fetching from the closest replica.
     pub rack: Option<String>,
     /// How long the coordinator keeps a member it hears nothing from, in milliseconds. Under the consumer protocol the
     /// coordinator decides.

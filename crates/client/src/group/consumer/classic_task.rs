@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::core::{Core, Pending};
 use super::topics::{Found, Wanted, named};
-use super::{commits, starts};
+use super::{revoke, starts};
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::group::assignor::{Assignor, RebalanceMode, Subscriber, TopicLayouts, layouts, protocol};
@@ -307,19 +307,7 @@ impl<'a> Task<'a> {
             return Ok(Waited::Done(()));
         }
         let core = Arc::clone(self.core);
-        let released = core.revoke(partitions.clone());
-        let finish = async {
-            // Released by hand or because the revocation was dropped.
-            let _ = released.await;
-            if let Err(error) = commits::flush(&core, Some(&partitions)).await {
-                tracing::warn!(%error, "the last commit before a revocation failed");
-            }
-        };
-        let waited = self.interruptible(finish).await?;
-        if let Waited::Done(()) = waited {
-            core.release(&partitions);
-        }
-        Ok(waited)
+        self.interruptible(revoke::revoke(&core, &partitions)).await
     }
 
     async fn lead(&mut self, leadership: Leadership) -> Result<()> {

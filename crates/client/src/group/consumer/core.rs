@@ -19,7 +19,7 @@ use crate::group::heartbeats::ModernMember;
 use crate::group::membership::{LeaveMode, Member};
 use crate::group::offsets::Identity;
 use crate::group::options::{GroupOptions, Subscription};
-use crate::types::{GroupMetadata, OffsetAndMetadata, TopicPartition};
+use crate::types::{GroupMetadata, OffsetAndMetadata, Position, TopicPartition};
 
 /// The membership below the consumer.
 #[derive(Debug)]
@@ -53,25 +53,18 @@ impl Seat {
     }
 }
 
-/// A position the application came back from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Processed {
-    pub(super) offset: i64,
-    pub(super) leader_epoch: i32,
-}
-
-impl Processed {
-    pub(super) fn to_commit(self) -> OffsetAndMetadata {
-        OffsetAndMetadata { offset: self.offset, leader_epoch: self.leader_epoch, metadata: String::new() }
-    }
+/// A position as it is committed.
+fn to_commit(position: Position) -> OffsetAndMetadata {
+    OffsetAndMetadata { offset: position.offset, leader_epoch: position.leader_epoch, metadata: String::new() }
 }
 
 /// A partition this member owns, from its assignment until it is released.
 #[derive(Debug, Default)]
 struct Owned {
-    processed: Option<Processed>,
+    /// Behind the last record the application came back from.
+    processed: Option<Position>,
     /// What of it the automatic commit has handed over.
-    handed_over: Option<Processed>,
+    handed_over: Option<Position>,
 }
 
 /// A partition to start with: its committed or chosen offset, or why there is none.
@@ -160,7 +153,7 @@ impl Core {
     }
 
     /// The application came back from everything delivered so far.
-    pub(super) fn came_back(&self, delivered: impl IntoIterator<Item = (TopicPartition, Processed)>) {
+    pub(super) fn came_back(&self, delivered: impl IntoIterator<Item = (TopicPartition, Position)>) {
         {
             let mut state = self.state.lock();
             state.polling = true;
@@ -250,6 +243,12 @@ impl Core {
         }
     }
 
+    /// Takes partitions away from an application that does not release them.
+    pub(super) fn lose(&self, partitions: &[TopicPartition]) {
+        self.release(partitions);
+        self.push(Pending::Lost(partitions.to_vec()));
+    }
+
     /// Everything is another member's now. What was pending of it is void.
     pub(super) fn lose_everything(&self) {
         let mut state = self.state.lock();
@@ -274,7 +273,7 @@ impl Core {
     /// A seek moves what the automatic commit commits too, as in the Java client.
     pub(super) fn sought(&self, partition: &TopicPartition, offset: i64) {
         if let Some(owned) = self.state.lock().owned.get_mut(partition) {
-            owned.processed = Some(Processed { offset, leader_epoch: -1 });
+            owned.processed = Some(Position::from(offset));
         }
     }
 
@@ -285,7 +284,7 @@ impl Core {
         for (partition, owned) in &mut state.owned {
             if owned.processed != owned.handed_over && of.is_none_or(|of| of.contains(partition)) {
                 owned.handed_over = owned.processed;
-                processed.extend(owned.processed.map(|position| (partition.clone(), position.to_commit())));
+                processed.extend(owned.processed.map(|position| (partition.clone(), to_commit(position))));
             }
         }
         processed
@@ -294,7 +293,7 @@ impl Core {
     /// Where the application is after `latest`, of all partitions whose position no commit was made for.
     pub(super) fn take_delivered(
         &self,
-        latest: &HashMap<TopicPartition, Processed>,
+        latest: &HashMap<TopicPartition, Position>,
     ) -> Vec<(TopicPartition, OffsetAndMetadata)> {
         let mut state = self.state.lock();
         let mut delivered = Vec::new();
@@ -302,7 +301,7 @@ impl Core {
             let position = latest.get(partition).copied().or(owned.processed);
             if position != owned.handed_over {
                 owned.handed_over = position;
-                delivered.extend(position.map(|position| (partition.clone(), position.to_commit())));
+                delivered.extend(position.map(|position| (partition.clone(), to_commit(position))));
             }
         }
         delivered

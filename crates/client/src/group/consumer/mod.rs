@@ -14,6 +14,7 @@ mod classic_task;
 mod commits;
 mod core;
 mod modern_task;
+mod revoke;
 mod starts;
 mod topics;
 
@@ -24,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use self::commits::CommitFuture;
-use self::core::{Core, Pending, Processed, Seat};
+use self::core::{Core, Pending, Seat};
 use super::coordinator::Coordinator;
 use super::heartbeats::Heartbeats;
 use super::membership::{LeaveMode, Membership};
@@ -33,7 +34,7 @@ use super::options::{GroupOptions, GroupProtocol, Subscription, validate_subscri
 use crate::cluster::Cluster;
 use crate::consumer::{Consumer, Fetched};
 use crate::error::{Error, Result};
-use crate::types::{GroupMetadata, OffsetAndMetadata, TopicPartition};
+use crate::types::{GroupMetadata, OffsetAndMetadata, Position, TopicPartition};
 
 /// What [`GroupConsumer::next`] brings.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ pub struct GroupConsumer {
     core: Arc<Core>,
     consumer: Consumer,
     /// Positions after what was delivered since `next` was called last.
-    delivered: HashMap<TopicPartition, Processed>,
+    delivered: HashMap<TopicPartition, Position>,
     /// Why partitions that were assigned have no position, to be told in turn.
     without_position: Vec<Error>,
     group_task: Option<JoinHandle<()>>,
@@ -146,8 +147,11 @@ impl Drop for Polling<'_> {
 }
 
 impl GroupConsumer {
-    pub(crate) fn new(cluster: Arc<Cluster>, options: GroupOptions) -> Result<GroupConsumer> {
+    pub(crate) fn new(cluster: Arc<Cluster>, mut options: GroupOptions) -> Result<GroupConsumer> {
         options.validate()?;
+        if options.consumer.client_rack.is_none() {
+            options.consumer.client_rack.clone_from(&options.rack);
+        }
         // A pattern that cannot work is known here, not at the first rebalance.
         if options.protocol == GroupProtocol::Classic {
             topics::Wanted::new(&options.subscription)?;
@@ -233,7 +237,7 @@ impl GroupConsumer {
                 let mut positions = Vec::with_capacity(starts.len());
                 for start in starts {
                     match start.position {
-                        Ok(position) => positions.push((start.partition, position.offset)),
+                        Ok(position) => positions.push((start.partition, Position::from(&position))),
                         Err(error) => self.without_position.push(error),
                     }
                 }
@@ -261,10 +265,7 @@ impl GroupConsumer {
 
     fn deliver(&mut self, item: Result<Fetched>) -> Result<GroupEvent> {
         let fetched = item?;
-        let last = fetched.batches.last();
-        let leader_epoch = last.map_or(-1, |batch| batch.header().partition_leader_epoch);
-        let position = Processed { offset: fetched.next_offset, leader_epoch };
-        self.delivered.insert(fetched.tp.clone(), position);
+        self.delivered.insert(fetched.tp.clone(), fetched.next_position());
         Ok(GroupEvent::Fetched(fetched))
     }
 

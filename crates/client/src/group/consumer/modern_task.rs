@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::{Core, Pending};
-use super::{commits, starts};
+use super::{revoke, starts};
 use crate::error::{Error, Result};
 use crate::group::heartbeats::Heartbeats;
 use crate::group::membership::LeaveMode;
@@ -269,19 +269,7 @@ impl Task<'_> {
     /// Waits until the application has released the partitions and their last commits are done.
     async fn revoke(&mut self, partitions: Vec<TopicPartition>) -> Result<Waited<()>> {
         let core = Arc::clone(self.core);
-        let released = core.revoke(partitions.clone());
-        let finish = async {
-            // Released by hand or because the revocation was dropped.
-            let _ = released.await;
-            if let Err(error) = commits::flush(&core, Some(&partitions)).await {
-                tracing::warn!(%error, "the last commit before a revocation failed");
-            }
-        };
-        let waited = self.unless_lost(finish).await?;
-        if let Waited::Done(()) = waited {
-            core.release(&partitions);
-        }
-        Ok(waited)
+        self.unless_lost(revoke::revoke(&core, &partitions)).await
     }
 
     /// Looks up where to start, and hands the partitions to the application.
