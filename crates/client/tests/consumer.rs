@@ -299,53 +299,6 @@ async fn a_topic_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_fetched_ahead_stays_within_its_bound() {
-    const PARTITIONS: i32 = 8;
-    let broker = brokers(2).await;
-    broker.create_topic("t", PARTITIONS, &[]).await.unwrap();
-    let client = client(&broker).await;
-    for partition in 0..PARTITIONS {
-        fill(&client, "t", partition, 4_000, 50).await;
-    }
-    let buffer_bytes_max = 128 * 1024;
-    let options = ConsumerOptions { buffer_bytes_max, ..ConsumerOptions::default() };
-    let mut consumer = client.consumer(options).unwrap();
-    let ends = ends(&client, "t", PARTITIONS, Isolation::ReadCommitted).await;
-    let fetches = broker.faults().add(FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::Fetch));
-    consumer.assign(from_start(PARTITIONS));
-    // Everything that can be fetched without anything being taken: what is queued then is the buffer at its fullest.
-    let mut seen = 0;
-    within("fetches to stop", async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let now = broker.faults().hits(fetches);
-            if now > 0 && now == seen {
-                break;
-            }
-            seen = now;
-        }
-    })
-    .await;
-    // Taking items makes room, which must not be filled while they are counted.
-    let cut_off = broker.faults().add(FaultRule::new(FaultAction::DropBefore).on(ApiKey::Fetch));
-    let (mut buffered, mut read) = (0, HashMap::<i32, Vec<_>>::new());
-    while let Some(fetched) = consumer.try_next() {
-        let fetched = fetched.unwrap();
-        buffered += fetched.bytes();
-        read.entry(fetched.tp.partition).or_default().extend(decode(&fetched));
-    }
-    assert!(buffered > 0 && buffered <= buffer_bytes_max, "{buffered} bytes were fetched ahead");
-    broker.faults().remove(cut_off);
-    let rest = read_to(&mut consumer, &ends).await;
-    for (partition, records) in rest {
-        read.entry(partition).or_default().extend(records);
-    }
-    for partition in 0..PARTITIONS {
-        assert_eq!(read[&partition], filled(partition, 4_000));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_next_loses_nothing() {
     let broker = broker().await;
     broker.create_topic("t", 2, &[]).await.unwrap();
