@@ -4,6 +4,7 @@
 #        tests/peers/kafka.sh destroy DIR     kills it and removes DIR
 #        tests/peers/kafka.sh stop-node|kill-node|start-node DIR NODE
 #
+# In VALUE, @NODE@ stands for the number of the node.
 # A real Apache Kafka (KRaft, every node broker and controller) on free ports of 127.0.0.1, with all its files in DIR.
 # `start` returns when every node answers and prints the bootstrap servers, which DIR/bootstrap also holds.
 # With --parent the cluster is destroyed once that process is gone, so that a killed test leaves nothing behind.
@@ -149,7 +150,7 @@ start_cluster() { # DIR NODES PARENT SETTING...
     mkdir -p "$dir/$node"
     echo "${ports[2 * node - 2]}" >"$dir/$node/port"
     write_config "$dir" "$node" "$nodes" "${ports[2 * node - 2]}" "${ports[2 * node - 1]}" "${voters#,}"
-    for setting in "$@"; do echo "$setting" >>"$dir/$node/server.properties"; done
+    for setting in "$@"; do echo "${setting//@NODE@/$node}" >>"$dir/$node/server.properties"; done
   done
   format_first_node "$dir" || fail "the first node could not be formatted, see $dir/format.log"
   for ((node = 2; node <= nodes; node++)); do format_like_first_node "$dir" "$node"; done

@@ -1,7 +1,8 @@
-//! Reads a topic to its end and prints how fast: `consume_rate <bootstrap> <topic> [uncommitted]`.
+//! Reads a topic to its end and prints how fast: `consume_rate <bootstrap> <topic> [option=value]...`, with the options
+//! `uncommitted=true`, `fetch_bytes_max`, `partition_fetch_bytes_max` and `buffer_bytes_max`.
 //!
-//! Batches are decompressed and every record is looked at, on the thread that takes them from the consumer, as the
-//! simplest application would.
+//! Batches are decompressed and every record is looked at (value lengths and timestamps are summed), on the thread that
+//! takes them from the consumer, as the simplest application would.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -24,10 +25,11 @@ fn cpu_seconds() -> Option<f64> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, bootstrap, topic, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: consume_rate <bootstrap> <topic> [uncommitted]".into());
+        return Err("usage: consume_rate <bootstrap> <topic> [option=value]...".into());
     };
-    let isolation = if rest.is_empty() { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
     let started = Instant::now();
+    let options = options(rest)?;
+    let isolation = options.isolation;
     let client = Client::connect(ClientOptions::new([bootstrap])).await?;
     let metadata = client.metadata(Some(&[topic])).await?;
     let info = metadata.topic(topic).ok_or("no such topic")?;
@@ -37,38 +39,63 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let starts = client.list_offsets(&starts, isolation).await?;
     let mut open: HashMap<TopicPartition, i64> =
         client.list_offsets(&ends, isolation).await?.into_iter().map(|(name, listed)| (name, listed.offset)).collect();
-    let mut consumer = client.consumer(ConsumerOptions { isolation, ..ConsumerOptions::default() })?;
+    let mut consumer = client.consumer(options)?;
     let starts = starts.into_iter().map(|(name, listed)| (name, listed.offset));
     let starts: Vec<_> = starts.filter(|(name, start)| open.get(name).is_some_and(|end| start < end)).collect();
     open.retain(|name, _| starts.iter().any(|(started, _)| started == name));
     consumer.assign(starts);
-    let (mut records, mut bytes, mut items) = (0u64, 0usize, 0u64);
+    let mut seen = Seen::default();
     let mut decompressor = Decompressor::new(256 << 20);
     while !open.is_empty() {
         let fetched = consumer.next().await?;
-        items += 1;
-        for batch in &fetched.batches {
-            for record in batch.records(&mut decompressor)?.iter() {
-                let record = record?;
-                records += u64::from(record.offset >= fetched.first_offset);
-                bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-            }
-        }
+        seen.first.get_or_insert_with(|| started.elapsed());
+        seen.items += 1;
+        fetched.for_each_record(&mut decompressor, |record| {
+            seen.records += 1;
+            seen.bytes += record.value.map_or(0, <[u8]>::len);
+            seen.timestamps = seen.timestamps.wrapping_add(record.timestamp);
+        })?;
         if open.get(&fetched.tp).is_some_and(|end| fetched.next_offset >= *end) {
             open.remove(&fetched.tp);
             consumer.unassign(&fetched.tp)?;
         }
     }
-    report(records, bytes, items, started.elapsed())?;
+    report(&seen, started.elapsed())?;
     Ok(())
 }
 
-fn report(records: u64, bytes: usize, items: u64, elapsed: Duration) -> std::io::Result<()> {
+/// What was read.
+#[derive(Default)]
+struct Seen {
+    items: u64,
+    records: u64,
+    bytes: usize,
+    timestamps: i64,
+    first: Option<Duration>,
+}
+
+fn options(arguments: &[String]) -> Result<ConsumerOptions, Box<dyn Error>> {
+    let mut options = ConsumerOptions::default();
+    for argument in arguments {
+        match argument.split_once('=') {
+            Some(("uncommitted", "true")) => options.isolation = Isolation::ReadUncommitted,
+            Some(("fetch_bytes_max", bytes)) => options.fetch_bytes_max = bytes.parse()?,
+            Some(("partition_fetch_bytes_max", bytes)) => options.partition_fetch_bytes_max = bytes.parse()?,
+            Some(("buffer_bytes_max", bytes)) => options.buffer_bytes_max = bytes.parse()?,
+            _ => return Err(format!("unknown option {argument}").into()),
+        }
+    }
+    Ok(options)
+}
+
+fn report(seen: &Seen, elapsed: Duration) -> std::io::Result<()> {
     let seconds = elapsed.as_secs_f64();
-    let (count, megabytes) = (records as f64, bytes as f64 / 1e6);
+    let (count, megabytes) = (seen.records as f64, seen.bytes as f64 / 1e6);
+    let first_ms = seen.first.unwrap_or_default().as_secs_f64() * 1e3;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{records} records, {megabytes:.1} MB, {items} items in {seconds:.3} s")?;
+    writeln!(out, "{} records, {megabytes:.1} MB, {} items in {seconds:.3} s", seen.records, seen.items)?;
     writeln!(out, "{:.0} records/s, {:.1} MB/s", count / seconds, megabytes / seconds)?;
+    writeln!(out, "first item after {first_ms:.1} ms, sum of timestamps {}", seen.timestamps)?;
     if let Some(cpu) = cpu_seconds() {
         writeln!(out, "{cpu:.2} CPU s, {:.3} CPU s per million records", cpu / count.max(1.0) * 1e6)?;
     }

@@ -285,6 +285,12 @@ impl Consumer {
         self.shared.state.lock().gaps()
     }
 
+    /// Id of the broker a partition is fetched from: its leader, or the closest replica
+    /// ([`client_rack`](ConsumerOptions::client_rack)). `None` while it is not known, or when it is not assigned.
+    pub fn source(&self, partition: &TopicPartition) -> Option<i32> {
+        self.shared.state.lock().source(partition)
+    }
+
     /// The high watermark of the last answer about a partition: -1 before the first, `None` when it is not assigned.
     pub fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
         self.shared.state.lock().high_watermark(partition)

@@ -119,6 +119,11 @@ impl State {
         self.partitions.get(partition).map(|known| known.position)
     }
 
+    /// The broker a partition is fetched from.
+    pub(super) fn source(&self, partition: &TopicPartition) -> Option<i32> {
+        self.partitions.get(partition).and_then(Partition::source)
+    }
+
     /// The last high watermark a broker named, -1 before the first answer.
     pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
         self.partitions.get(partition).map(|known| known.high_watermark)

@@ -5,6 +5,7 @@
 
 mod admin;
 mod cluster;
+mod consume;
 mod exchange;
 mod fetch;
 mod golden;
