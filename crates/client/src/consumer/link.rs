@@ -86,7 +86,7 @@ pub(super) async fn close_sessions(shared: Arc<Shared>) {
 /// Tells one broker to forget a session. Nothing depends on the answer.
 pub(super) async fn close_session(shared: Arc<Shared>, broker: i32, session_id: i32) {
     let Some(broker) = shared.cluster.broker(broker) else { return };
-    let Some(connection) = broker.open_connection(ConnectionClass::Control) else { return };
+    let Ok(connection) = broker.connection(ConnectionClass::Control).await else { return };
     let Ok(version) = connection.version(ApiKey::Fetch) else { return };
     let request = fetch_request(version, &FetchSession::closing_request(session_id), &shared.options, 0);
     let request = request.with_max_wait_ms(0);

@@ -19,7 +19,7 @@ use crate::types::{Position, TopicId, TopicPartition};
 const PARTITIONS: i32 = 4;
 const BROKERS: i32 = 2;
 const STEPS: usize = 400;
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 500;
 /// Far more rounds than a log takes to be read without faults.
 const QUIET_ROUNDS_MAX: usize = 2_000;
 
