@@ -185,7 +185,10 @@ impl Cluster {
     fn update_brokers(&self, metadata: &Metadata, answered: Option<Arc<Connection>>) {
         let mut brokers = self.brokers.lock();
         brokers.retain(|id, broker| metadata.broker(*id).is_some_and(|info| info.address == *broker.address()));
-        for info in metadata.brokers() {
+        // In a known order: each broker draws its own back-off, and a seeded run repeats itself.
+        let mut infos: Vec<_> = metadata.brokers().collect();
+        infos.sort_unstable_by_key(|info| info.node_id);
+        for info in infos {
             let broker = brokers.entry(info.node_id).or_insert_with(|| {
                 Arc::new(Broker::new(info.node_id, Arc::clone(&info.address), Arc::clone(&self.options)))
             });

@@ -121,7 +121,10 @@ impl InFlight {
             return;
         }
         let reason: Arc<str> = reason.into();
-        for (_, waiting) in self.waiting.drain() {
+        // In the order they were sent.
+        let mut waiting: Vec<_> = self.waiting.drain().collect();
+        waiting.sort_unstable_by_key(|(id, _)| *id);
+        for (_, waiting) in waiting {
             tracing::debug!(api = ?waiting.api, %reason, "request lost");
             waiting.waiter.send(Err(Arc::clone(&reason)));
         }

@@ -26,6 +26,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     let mut pending = Vec::with_capacity(WRITE_FRAMES_MAX);
     loop {
         let taken = tokio::select! {
+            biased;
             taken = frames.recv_many(&mut pending, WRITE_FRAMES_MAX) => taken,
             () = shared.until_closed() => break,
         };
@@ -33,6 +34,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
             break;
         }
         let written = tokio::select! {
+            biased;
             written = write_all(&mut socket, &mut pending) => written,
             () = shared.until_closed() => break,
         };
@@ -78,6 +80,7 @@ pub(super) async fn read_frames<R: AsyncRead + Unpin>(socket: R, shared: Arc<Sha
     let mut reader = FrameReader { socket, buffer: BytesMut::new(), frame_bytes_max: shared.frame_bytes_max };
     loop {
         let frame = tokio::select! {
+            biased;
             frame = reader.next_frame() => frame,
             () = shared.until_closed() => break,
         };

@@ -171,6 +171,7 @@ impl Source {
         let timeout = shared.cluster.options().request_timeout() + wait;
         let waiting = self.link.watch(broker, connection);
         let response = tokio::select! {
+            biased;
             response = connection.request_version(ApiKey::Fetch, version, message, timeout) => response?,
             () = shared.overtaken(self.broker_id, sent) => return Ok(None),
         };

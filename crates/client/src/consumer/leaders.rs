@@ -71,6 +71,7 @@ fn ask_leaders(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
 /// Until something changes; meanwhile metadata is renewed before it is too old to notice moves and recreated topics.
 async fn wait(shared: &Shared, changes: &mut watch::Receiver<u64>, refresh_at: &mut Instant, max_age: Duration) {
     tokio::select! {
+        biased;
         _ = changes.changed() => {}
         () = tokio::time::sleep_until(*refresh_at) => {
             *refresh_at = Instant::now() + max_age;
