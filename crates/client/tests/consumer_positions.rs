@@ -283,7 +283,7 @@ async fn hardly_a_byte_is_fetched_that_is_not_delivered() {
         }
     }
     let (client, wire) = connect(&broker).await;
-    let sizes = [(1 << 20, 32 << 20), (16 << 10, 32 << 20), (16 << 10, 128 << 10)];
+    let sizes = [(1 << 20, 16 << 20), (16 << 10, 16 << 20), (16 << 10, 128 << 10)];
     for (partition_fetch_bytes_max, buffer_bytes_max) in sizes {
         let ends = ends(&client, "t", PARTITIONS, Isolation::ReadCommitted).await;
         let options = ConsumerOptions { partition_fetch_bytes_max, buffer_bytes_max, ..ConsumerOptions::default() };

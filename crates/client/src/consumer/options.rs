@@ -59,11 +59,11 @@ impl Default for ConsumerOptions {
     fn default() -> Self {
         ConsumerOptions {
             isolation: Isolation::ReadCommitted,
-            fetch_bytes_max: 8 * 1024 * 1024,
+            fetch_bytes_max: 4 * 1024 * 1024,
             partition_fetch_bytes_max: 1024 * 1024,
             fetch_wait_ms_max: 500,
             fetch_bytes_min: 1,
-            buffer_bytes_max: 32 * 1024 * 1024,
+            buffer_bytes_max: 16 * 1024 * 1024,
             out_of_range: OutOfRangePolicy::Fail,
             client_rack: None,
             shared_connections: false,

@@ -254,7 +254,7 @@ fn every_broker_finds_room_however_many_there_are() {
     for brokers in 1..=8 {
         assert!(options.fetch_bytes(brokers) * brokers <= options.buffer_bytes_max / 2);
     }
-    assert_eq!(ConsumerOptions::default().fetch_bytes(1), 8 << 20);
+    assert_eq!(ConsumerOptions::default().fetch_bytes(1), 4 << 20);
 }
 
 /// A partition read up to offset 10 in epoch 3, whose leader is now broker 2 in epoch 5.
