@@ -204,12 +204,6 @@ def librdkafka():
     )[group].result(30)
     expect(sum(partition.offset for partition in committed.topic_partitions) == count, committed)
 
-    try:
-        Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": topic}).init_transactions(20)
-        raise AssertionError("a transactional id was accepted")
-    except KafkaException as refused:
-        expect(refused.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, refused)
-
     admin.create_partitions([NewPartitions(topic, partitions + 2)])[topic].result(30)
     expect(len(admin.list_topics(topic, 30).topics[topic].partitions) == partitions + 2, "no new partitions")
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
@@ -221,6 +215,109 @@ def librdkafka():
     expect(list(deleted.values())[0].result(30).low_watermark == 7, "wrong low watermark")
     admin.delete_topics([topic])[topic].result(30)
     expect(topic not in admin.list_topics(timeout=30).topics, "the topic is still there")
+
+
+def transactions():
+    """Commits and aborts with librdkafka and Java, offsets included; reads with both isolation levels."""
+    topic, group = f"transactional-{RUN}", f"transactional-group-{RUN}"
+    admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+    admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])[topic].result(30)
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": f"rdkafka-{RUN}"})
+    producer.init_transactions(30)
+    reader = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group})
+    reader.subscribe([topic])
+    kept = []
+    for number in range(20):
+        producer.begin_transaction()
+        for step in range(10):
+            producer.produce(topic, f"t{number}-{step}", partition=step % 2)
+        offsets = [TopicPartition(topic, 0, number)]
+        producer.send_offsets_to_transaction(offsets, reader.consumer_group_metadata(), 30)
+        if number % 3 == 1:
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+            kept += [f"t{number}-{step}".encode() for step in range(10)]
+    reader.close()
+    committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30)
+    # The last transaction, number 19, was aborted.
+    expect([partition.offset for partition in committed.topic_partitions] == [18], committed)
+
+    fenced = producer
+    newer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": f"rdkafka-{RUN}"})
+    newer.init_transactions(30)
+    try:
+        fenced.begin_transaction()
+        fenced.produce(topic, "late", partition=0)
+        fenced.commit_transaction(30)
+        raise AssertionError("the older producer was not fenced")
+    except KafkaException as refused:
+        expect(refused.args[0].fatal(), refused)
+
+    settings = {"bootstrap.servers": BOOTSTRAP, "group.id": f"{group}-reader", "auto.offset.reset": "earliest"}
+    consumer = Consumer({**settings, "isolation.level": "read_committed"})
+    consumer.assign([TopicPartition(topic, 0, 0), TopicPartition(topic, 1, 0)])
+    read = sorted(value for *_, value in consume_all([consumer], len(kept), 30))
+    consumer.close()
+    expect(read == sorted(kept), f"read {len(read)} of {len(kept)} committed records")
+
+    server = ["--bootstrap-server", BOOTSTRAP]
+    consume = [*server, "--topic", topic, "--from-beginning", "--isolation-level", "read_committed"]
+    got = java("consumer.ConsoleConsumer", *consume, "--timeout-ms", "20000", "--max-messages", str(len(kept)))
+    lines = sorted(line.encode() for line in got.splitlines() if line.startswith("t"))
+    expect(lines == sorted(kept), f"Java read {len(lines)} of {len(kept)} committed records")
+
+    java_topic = f"java-{topic}"
+    admin.create_topics([NewTopic(java_topic, num_partitions=2, replication_factor=1)])[java_topic].result(30)
+    load = ["--topic", java_topic, "--num-records", "5000", "--record-size", "100", "--throughput", "-1"]
+    load += ["--transactional-id", f"java-{RUN}", "--transaction-duration-ms", "50"]
+    done = java("ProducerPerformance", *load, "--producer-props", f"bootstrap.servers={BOOTSTRAP}")
+    expect("5000 records sent" in done, done)
+    listed = java("TransactionsCommand", *server, "list")
+    expect(f"java-{RUN}" in listed and "CompleteCommit" in listed, listed)
+    described = java("TransactionsCommand", *server, "describe", "--transactional-id", f"java-{RUN}")
+    expect("CompleteCommit" in described, described)
+    producers = java("TransactionsCommand", *server, "describe-producers", "--topic", java_topic, "--partition", "0")
+    expect("None" in producers, producers)
+
+
+def consumer_protocol():
+    """One KIP-848 group of librdkafka and one of Java."""
+    topic, group = f"kip848-{RUN}", f"kip848-group-{RUN}"
+    admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+    admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1)])[topic].result(30)
+    settings = {
+        "bootstrap.servers": BOOTSTRAP,
+        "group.id": group,
+        "group.protocol": "consumer",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    }
+    members = [Consumer(settings), Consumer(settings)]
+    for member in members:
+        member.subscribe([topic])
+    deadline = time.monotonic() + 60
+    while sorted(len(member.assignment()) for member in members) != [2, 2]:
+        expect(time.monotonic() < deadline, "the group of two did not share the partitions")
+        for member in members:
+            expect(member.poll(0.1) is None, "the topic is empty")
+    produce(topic, 1000, 4)
+    got = consume_all(members, 1000)
+    expect(len({(p, o) for _, _, p, o, _ in got}) == 1000, f"read {len(got)} of 1000")
+    for member in members:
+        member.commit(asynchronous=False)
+    server = ["--bootstrap-server", BOOTSTRAP]
+    groups = "consumer.group.ConsumerGroupCommand"
+    described = java(groups, *server, "--describe", "--group", group, "--state")
+    expect("Stable" in described and "uniform" in described, described)
+    for member in members:
+        member.close()
+    consume = [*server, "--topic", topic, "--group", f"java-{group}", "--from-beginning", "--timeout-ms", "30000"]
+    consume += ["--consumer-property", "group.protocol=consumer", "--max-messages", "1000"]
+    read = java("consumer.ConsoleConsumer", *consume)
+    expect(len({line for line in read.splitlines() if line.startswith("v")}) == 1000, read[-2000:])
+    listed = java(groups, *server, "--list", "--type")
+    expect(any(f"java-{group}" in line and "Consumer" in line for line in listed.splitlines()), listed)
 
 
 def start(program, directory, nodes):
@@ -275,7 +372,7 @@ def run(step, *arguments):
 
 def main():
     global BOOTSTRAP
-    steps = (librdkafka, topics_and_configs, console_clients)
+    steps = (librdkafka, transactions, consumer_protocol, topics_and_configs, console_clients)
     if sys.argv[1] != "--serve":
         BOOTSTRAP = sys.argv[1]
         for step in steps:
