@@ -6,8 +6,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use kanat_client::{
-    Client, ClientOptions, Codec, Compression, Consumer, ConsumerOptions, DeliveryFuture, Fetched, NewTopic,
-    OffsetSpec, ProduceRecord, Producer, ProducerOptions, TopicPartition,
+    Client, ClientOptions, Codec, Compression, Consumer, ConsumerOptions, DeliveryFuture, Fetched, GroupConsumer,
+    GroupEvent, GroupOptions, GroupStart, NewTopic, OffsetSpec, ProduceRecord, Producer, ProducerOptions,
+    TopicPartition,
 };
 use kanat_contender::{Flags, OpenLoop, Outcome, Payload, Stopwatch, Touched, key, late_us, resident_bytes};
 use kanat_protocol::compression::Decompressor;
@@ -150,6 +151,38 @@ impl Reader {
     }
 }
 
+/// Where records come from.
+enum Source {
+    Assigned(Consumer),
+    Group(GroupConsumer),
+}
+
+impl Source {
+    async fn new(flags: &Flags, client: &Client) -> Result<Source, Failure> {
+        let (group, topic) = (flags.text("group"), flags.text("topic"));
+        if group.is_empty() {
+            return Ok(Source::Assigned(assigned(flags, client).await?));
+        }
+        let options = GroupOptions {
+            start: GroupStart::Earliest,
+            auto_commit_interval_ms: None,
+            ..GroupOptions::new(group, [topic])
+        };
+        Ok(Source::Group(client.group_consumer(options)?))
+    }
+
+    async fn next(&mut self) -> Result<Fetched, Failure> {
+        match self {
+            Source::Assigned(consumer) => Ok(consumer.next().await?),
+            Source::Group(consumer) => loop {
+                if let GroupEvent::Fetched(fetched) = consumer.next().await? {
+                    return Ok(fetched);
+                }
+            },
+        }
+    }
+}
+
 async fn assigned(flags: &Flags, client: &Client) -> Result<Consumer, Failure> {
     let topic = flags.text("topic");
     let names: Vec<_> = (0..flags.number("partitions")?)
@@ -166,9 +199,9 @@ async fn consume(flags: &Flags, client: &Client) -> Result<Outcome, Failure> {
     let (records, watch) = (flags.number("records")?, Stopwatch::start());
     let mut outcome = Outcome::default();
     let mut reader = Reader { decompressor: Decompressor::new(DECOMPRESSED_BYTES_MAX), touched: Touched::default() };
-    let mut consumer = assigned(flags, client).await?;
+    let mut source = Source::new(flags, client).await?;
     while reader.touched.records < records {
-        let fetched = consumer.next().await?;
+        let fetched = source.next().await?;
         if reader.touched.records == 0 {
             outcome.first_record_ms = flags.since_start_ms();
             outcome.first_record_rss_bytes = resident_bytes();

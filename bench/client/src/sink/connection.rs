@@ -288,7 +288,8 @@ impl Connection<'_> {
                 let end = || topic.as_ref().map_or(0, |topic| topic.end(partition.partition_index));
                 ListOffsetsPartitionResponse::default()
                     .with_partition_index(partition.partition_index)
-                    .with_leader_epoch(0)
+                    // Versions before 4 cannot carry one.
+                    .with_leader_epoch(if request.api_version >= 4 { 0 } else { -1 })
                     .with_offset(if partition.timestamp == LATEST { end() } else { 0 })
             });
             ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(asked.name)
