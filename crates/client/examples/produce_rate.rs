@@ -1,5 +1,5 @@
 //! Writes records to a topic and prints how fast:
-//! `produce_rate <bootstrap> <topic> <partitions> <records> <value bytes> [none|gzip|snappy|lz4|zstd]`.
+//! `produce_rate <bootstrap> <topic> <partitions> <records> <value bytes> [none|gzip|snappy|lz4|zstd] [rr|key|none]`.
 //!
 //! The topic is created if it does not exist. Every acknowledgement is waited for before the clock stops.
 
@@ -8,7 +8,6 @@ use std::io::Write;
 use std::time::Instant;
 
 use kanat_client::{Client, ClientOptions, Codec, Compression, NewTopic, ProduceRecord, ProducerOptions};
-use kanat_protocol::ErrorCode;
 
 /// User and system CPU time of this process so far, in seconds.
 fn cpu_seconds() -> Option<f64> {
@@ -29,18 +28,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let wanted = rest.first().map_or("none", String::as_str);
     let codec = Codec::ALL.into_iter().find(|codec| codec.name() == wanted).ok_or("no such codec")?;
     let client = Client::connect(ClientOptions::new([bootstrap])).await?;
-    match client.admin().create_topic(&NewTopic::new(topic.as_str(), partitions)).await {
-        Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => return Err(error.into()),
-        _ => {}
+    if client.metadata(Some(&[topic])).await?.topic(topic).is_none() {
+        client.admin().create_topic(&NewTopic::new(topic.as_str(), partitions)).await?;
     }
     let options = ProducerOptions { compression: Compression::new(codec, None)?, ..ProducerOptions::default() };
     let producer = client.producer(options)?;
     let value: Vec<u8> = (0..value_bytes).map(|_| fastrand::alphanumeric()).map(|letter| letter as u8).collect();
     let started = Instant::now();
+    let placement = rest.get(1).map_or("rr", String::as_str);
     for index in 0..records {
-        let partition = i32::try_from(index % u64::try_from(partitions)?)?;
-        let record =
-            ProduceRecord { topic, partition: Some(partition), value: Some(&value), ..ProduceRecord::default() };
+        let key = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        let record = ProduceRecord {
+            topic,
+            partition: (placement == "rr").then_some(i32::try_from(index % u64::try_from(partitions)?)?),
+            key: (placement == "key").then_some(&key[..]),
+            value: Some(&value),
+            ..ProduceRecord::default()
+        };
         drop(producer.send(record).await?);
     }
     producer.flush().await?;

@@ -330,7 +330,7 @@ pub enum Error {
     #[error("transaction aborted")]
     TransactionAborted,
 
-    /// Whether the transaction was committed is unknown. The next one begins only when it is decided.
+    /// Whether the transaction was committed is unknown. The next `begin` aborts it unless it was.
     #[error("whether the transaction was committed is unknown: {cause}")]
     CommitUnknown {
         /// What happened.

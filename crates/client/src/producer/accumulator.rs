@@ -25,6 +25,7 @@ use super::queue::{Content, Draft, Filling, IdUsedUp, Queue};
 use super::split;
 use crate::error::{Error, Result};
 use crate::produce::{Ack, Acks, Identity, Refusal, is_maybe_appended, may_repeat};
+use crate::transaction::Enlistment;
 use crate::types::TopicPartition;
 
 #[derive(Debug)]
@@ -61,7 +62,8 @@ pub(super) enum Settled {
 #[derive(Debug)]
 pub(super) struct Accumulator {
     options: ProducerOptions,
-    transactional: bool,
+    /// The transactions the records belong to.
+    transaction: Option<Arc<Enlistment>>,
     topics: HashMap<Arc<str>, usize>,
     known_topics: Vec<Topic>,
     /// Index into `known_topics`; most records follow one of the same topic.
@@ -79,11 +81,11 @@ pub(super) struct Accumulator {
 }
 
 impl Accumulator {
-    pub(super) fn new(options: ProducerOptions, transactional: bool) -> Accumulator {
+    pub(super) fn new(options: ProducerOptions, transaction: Option<Arc<Enlistment>>) -> Accumulator {
         Accumulator {
             pool: Pool { idle: Vec::new(), idle_bytes: 0, idle_bytes_max: options.buffer_bytes_max / 4 },
             options,
-            transactional,
+            transaction,
             topics: HashMap::new(),
             known_topics: Vec::new(),
             last_topic: 0,
@@ -251,7 +253,8 @@ impl Accumulator {
         }
         if self.queues[index].open.is_none() {
             let bytes_max = self.options.batch_bytes_max.max(bytes + HEADER_BYTES + SIZE_SLACK);
-            let options = BatchOptions { bytes_max, transactional: self.transactional, ..BatchOptions::default() };
+            let options =
+                BatchOptions { bytes_max, transactional: self.transaction.is_some(), ..BatchOptions::default() };
             let queue = &mut self.queues[index];
             let room = (queue.usual_bytes + HEADER_BYTES + SIZE_SLACK).clamp(OPEN_BYTES_MIN, bytes_max);
             let builder = BatchBuilder::with_buffer(options, self.pool.take(room));
@@ -290,7 +293,7 @@ impl Accumulator {
 
     fn in_flight_batches_max(&self) -> usize {
         // Without sequences only one under way keeps the order; without answers there is nothing to wait for.
-        match (self.options.idempotent || self.transactional, self.options.acks) {
+        match (self.options.idempotent || self.transaction.is_some(), self.options.acks) {
             (true, _) => IN_FLIGHT_BATCHES_MAX.min(self.options.in_flight_requests_max),
             (false, _) => 1,
         }
@@ -357,7 +360,7 @@ impl Accumulator {
         }
         let takes_open = self.queues[index].full.is_empty() && !self.queues[index].has_repeat();
         let timeout = self.options.delivery_timeout();
-        let draft = self.queues[index].take(index, identity, self.transactional, timeout)?;
+        let draft = self.queues[index].take(index, identity, self.transaction.is_some(), timeout)?;
         self.under_way += usize::from(draft.is_some());
         if takes_open && let Some(topic) = self.topics.get(&self.queues[index].partition.topic).copied() {
             self.move_sticky(topic, index);
@@ -388,7 +391,7 @@ impl Accumulator {
         let until = now + wait;
         let error = refusal.error;
         let sequence_broken = matches!(error, Error::SequenceBroken { .. });
-        if sequence_broken && !self.transactional && !self.queues[index].waits_for_earlier(&draft) {
+        if sequence_broken && self.transaction.is_none() && !self.queues[index].waits_for_earlier(&draft) {
             if draft.maybe_written {
                 self.complete(draft, Err(error.clone()));
                 return Settled::Failed(error);
@@ -473,6 +476,7 @@ impl Accumulator {
                 partition: draft.partition.partition,
                 reason: reason.unwrap_or("the broker gives no reason").into(),
             };
+            self.tell_transaction(Some(&error));
             draft.outcome.complete(place..place + 1, Err(error));
         }
         self.buffered_bytes = self.buffered_bytes.saturating_sub(draft.bytes);
@@ -497,12 +501,20 @@ impl Accumulator {
     /// A batch is decided; its memory serves another one.
     fn complete(&mut self, draft: Draft, result: Result<Ack>) {
         self.buffered_bytes = self.buffered_bytes.saturating_sub(draft.bytes);
+        self.tell_transaction(result.as_ref().err());
         draft.complete(result);
         self.list(draft.queue);
         if let Content::Sealed(bytes) = draft.content
             && let Ok(bytes) = bytes.try_into_mut()
         {
             self.pool.give(Vec::from(bytes));
+        }
+    }
+
+    /// The transaction knows that a record is lost before the application does.
+    fn tell_transaction(&self, error: Option<&Error>) {
+        if let (Some(transaction), Some(error)) = (&self.transaction, error) {
+            transaction.record_failed(error);
         }
     }
 
@@ -555,6 +567,7 @@ impl Accumulator {
                 let Some(filling) = self.queues[index].full.pop_front() else { break };
                 let error = self.delivery_timeout(index, None, false);
                 self.buffered_bytes = self.buffered_bytes.saturating_sub(filling.record_bytes());
+                self.tell_transaction(Some(&error));
                 filling.outcome.complete(WHOLE, Err(error.clone()));
                 failed.push(error);
             }

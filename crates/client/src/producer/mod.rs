@@ -127,7 +127,7 @@ impl Producer {
         options.validate()?;
         let shared = Arc::new(Shared {
             cluster,
-            accumulator: Mutex::new(Accumulator::new(options.clone(), transaction.is_some())),
+            accumulator: Mutex::new(Accumulator::new(options.clone(), transaction.clone())),
             transaction,
             wake: Notify::new(),
             space: Notify::new(),

@@ -18,7 +18,7 @@ use crate::produce::{Ack, Identity, Refusal};
 const IDENTITY: Identity = Identity { id: 9, epoch: 0 };
 
 fn accumulator(options: ProducerOptions, partitions: usize) -> Accumulator {
-    let mut accumulator = Accumulator::new(options, false);
+    let mut accumulator = Accumulator::new(options, None);
     accumulator.set_partitions("t", partitions);
     accumulator
 }

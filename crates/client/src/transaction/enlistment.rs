@@ -66,10 +66,17 @@ impl Enlistment {
             machine.touch();
             machine.identity()
         };
-        self.coordinator
+        let added = self
+            .coordinator
             .run(|connection| wire::add_partitions(connection, &self.id, identity, partitions, &self.coordinator))
-            .await?;
-        self.machine.lock().enrolled(partitions.iter().cloned());
+            .await;
+        let mut machine = self.machine.lock();
+        // The transaction may be over by now; what became of its partitions says nothing of the one after it.
+        if machine.sending_identity() != Some(identity) {
+            return Ok(());
+        }
+        added?;
+        machine.enrolled(partitions.iter().cloned());
         Ok(())
     }
 

@@ -90,8 +90,8 @@ impl TransactionalProducer {
         self.enlistment.id()
     }
 
-    /// Begins a transaction. One that was dropped before its end is aborted first; after an end whose outcome is
-    /// unknown the coordinator is asked until it is decided.
+    /// Begins a transaction. One that was dropped before its end is aborted first. So is one whose outcome is unknown,
+    /// unless it turns out to be committed.
     ///
     /// # Errors
     /// [`Error::ProducerFenced`] for good once another producer has the id; else what the coordinator fails with.
@@ -170,7 +170,10 @@ impl TransactionalProducer {
                 machine.lock().ended(bumped);
                 Ok(())
             }
-            Err(error) => Err(machine.lock().end_failed(commit, error)),
+            Err(error) => {
+                let mut machine = machine.lock();
+                if machine.was_not_open(commit, &error) { Ok(()) } else { Err(machine.end_failed(commit, error)) }
+            }
         }
     }
 }
@@ -217,7 +220,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::TransactionMustAbort`] if something of it is lost: nothing was committed, and nothing will be.
     /// [`Error::CommitUnknown`] if the coordinator could not be asked to the end; the next
-    /// [`begin`](TransactionalProducer::begin) waits until it is decided. [`Error::ProducerFenced`].
+    /// [`begin`](TransactionalProducer::begin) decides it. [`Error::ProducerFenced`].
     pub async fn commit(mut self) -> Result<()> {
         let committed = self.producer.commit().await;
         self.ended = true;

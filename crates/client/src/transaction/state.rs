@@ -4,10 +4,10 @@
 //! ```text
 //!                 initialised            begin                commit, abort
 //! Uninitialised ─────────────> Ready ─────────────> Open ──────────────────> Ending ──> Ready
-//!       ^                                            │ a record or offset        │
-//!       │                                            v failed                    │ outcome unknown, or the
-//!       │                                        MustAbort ── abort ──> Ending   │ broker cannot bump the epoch
-//!       └────────────────────────────────────────────────────────────────────────┘
+//!       ^                                            │ a record or offset       │ outcome unknown
+//!       │                                            v failed                   v
+//!       │                                        MustAbort ── abort ──>     Undecided ── abort ──> ...
+//!       └───────── the epoch is not bumped after a failure, or the transaction was committed after all
 //! any ── another producer has the id ──> Fatal
 //! ```
 
@@ -28,6 +28,8 @@ pub(super) enum Phase {
     /// Something of the transaction is lost: it can only be aborted.
     MustAbort(Error),
     Ending,
+    /// The coordinator was asked to end the transaction and did not answer. Aborting it tells what became of it.
+    Undecided,
     /// Nothing helps.
     Fatal(Error),
 }
@@ -112,7 +114,7 @@ impl Machine {
 
     /// Whether a transaction was begun and nobody ended it.
     pub(super) fn is_unended(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::MustAbort(_))
+        matches!(self.phase, Phase::Open | Phase::MustAbort(_) | Phase::Undecided)
     }
 
     /// Whether records and offsets are still taken.
@@ -168,9 +170,11 @@ impl Machine {
             self.check_open()?;
         } else if let Phase::Fatal(error) = &self.phase {
             return Err(error.clone());
-        } else if !matches!(self.phase, Phase::Open | Phase::MustAbort(_)) {
+        } else if !self.is_unended() {
             return Err(Error::TransactionState { reason: "no transaction is open".into() });
         }
+        // Batches that were given up leave gaps in the sequences, which only another epoch closes.
+        self.damaged |= !commit;
         if self.touched {
             self.phase = Phase::Ending;
             return Ok(Ending::Ask(self.identity));
@@ -192,9 +196,19 @@ impl Machine {
         };
     }
 
+    /// Whether the coordinator refuses to abort because nothing is open: it never heard of the transaction, or it was
+    /// committed although the answer was lost. The next identity keeps late requests of this one out.
+    pub(super) fn was_not_open(&mut self, commit: bool, refusal: &Error) -> bool {
+        let not_open = !commit && refusal.code() == Some(ErrorCode::InvalidTxnState);
+        if not_open {
+            self.phase = Phase::Uninitialised;
+        }
+        not_open
+    }
+
     /// The end failed. Returns the error for the application.
     pub(super) fn end_failed(&mut self, commit: bool, error: Error) -> Error {
-        if is_fatal(&error) {
+        if is_fatal(&error) && error.code() != Some(ErrorCode::InvalidTxnState) {
             let error = named(&error);
             self.phase = Phase::Fatal(error.clone());
             return error;
@@ -204,8 +218,7 @@ impl Machine {
             self.phase = Phase::MustAbort(error.clone());
             return Error::TransactionMustAbort { cause: Box::new(error) };
         }
-        // Asking for an identity ends whatever is left open, and waits for what is being ended.
-        self.phase = Phase::Uninitialised;
+        self.phase = Phase::Undecided;
         if commit { Error::CommitUnknown { cause: Box::new(error) } } else { error }
     }
 

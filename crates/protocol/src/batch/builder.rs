@@ -175,21 +175,27 @@ impl BatchBuilder {
             self.max_timestamp = timestamp;
         }
         self.make_room(size);
-        let (key_bytes, value_bytes) = (key.unwrap_or_default(), value.unwrap_or_default());
-        let tail = value_bytes.len() + headers_size(headers);
-        let start = self.buffer.len();
-        // All up to the value is written in place; the value, which may be long, is not zeroed first.
-        self.buffer.resize(start + size - tail, 0);
-        let head = &mut self.buffer[start..];
-        let mut end = varint::write(head, 0, wide(length));
+        // What comes before the key is put together apart and copied as a whole: a copy of fixed size is two stores,
+        // and what of it is too much is cut off again.
+        let mut head = [0; HEAD_BYTES];
+        let mut end = varint::write(&mut head, 0, wide(length));
         // The attributes of a record are unused and 0.
         end += 1;
-        end = varint::write(head, end, timestamp.wrapping_sub(self.base_timestamp));
-        end = varint::write(head, end, offset_delta.into());
-        end = varint::write(head, end, nullable_length(key));
-        head[end..end + key_bytes.len()].copy_from_slice(key_bytes);
-        varint::write(head, end + key_bytes.len(), nullable_length(value));
-        self.buffer.extend_from_slice(value_bytes);
+        end = varint::write(&mut head, end, timestamp.wrapping_sub(self.base_timestamp));
+        end = varint::write(&mut head, end, offset_delta.into());
+        end = varint::write(&mut head, end, nullable_length(key));
+        let start = self.buffer.len();
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
+            self.buffer.extend_from_slice(&head);
+            self.buffer.truncate(start + end);
+            self.buffer.extend_from_slice(key);
+            self.put_varint(nullable_length(value));
+        } else {
+            end = varint::write(&mut head, end, nullable_length(value));
+            self.buffer.extend_from_slice(&head);
+            self.buffer.truncate(start + end);
+        }
+        self.buffer.extend_from_slice(value.unwrap_or_default());
         self.put_headers(headers);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.record_count += 1;
@@ -322,7 +328,7 @@ impl BatchBuilder {
             self.buffer.reserve(self.capacity.max(HEADER_BYTES + size));
             self.buffer.resize(HEADER_BYTES, 0);
         }
-        self.buffer.reserve(size);
+        self.buffer.reserve(size + HEAD_BYTES);
     }
 
     fn put_varint(&mut self, value: i64) {
@@ -346,6 +352,9 @@ impl BatchBuilder {
         }
     }
 }
+
+/// Room for all of a record that comes before its key, and for the length of its value: at most 5 + 1 + 10 + 5 + 5 + 5.
+const HEAD_BYTES: usize = 32;
 
 /// Timestamp of a batch without records.
 const NO_TIMESTAMP: i64 = -1;
