@@ -22,8 +22,9 @@ const WRITE: i8 = 4;
 const ALLOW: i8 = 3;
 
 async fn start_with(change: impl FnOnce(BrokerOptions) -> BrokerOptions) -> (BrokerHandle, Client) {
-    let broker = Broker::start(change(BrokerOptions::default().without_sockets().with_seed(5))).await.unwrap();
-    broker.create_topic("t", 1, &[]).await.unwrap();
+    let broker =
+        Broker::start(change(BrokerOptions::default().without_sockets().with_seed(5))).await.expect("broker starts");
+    broker.create_topic("t", 1, &[]).await.expect("topic is made");
     let client = Client::dial(&broker, 0);
     (broker, client)
 }

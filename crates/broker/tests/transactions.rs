@@ -21,8 +21,9 @@ const ID: &str = "writer";
 const COMMITTED: i8 = 1;
 
 async fn start_with(change: impl FnOnce(BrokerOptions) -> BrokerOptions) -> (BrokerHandle, Client) {
-    let broker = Broker::start(change(BrokerOptions::default().without_sockets().with_seed(3))).await.unwrap();
-    broker.create_topic("t", 2, &[]).await.unwrap();
+    let broker =
+        Broker::start(change(BrokerOptions::default().without_sockets().with_seed(3))).await.expect("broker starts");
+    broker.create_topic("t", 2, &[]).await.expect("topic is made");
     let client = Client::dial(&broker, 0);
     (broker, client)
 }
@@ -113,11 +114,11 @@ impl Writer {
 /// Values a read_committed consumer keeps, as the client side filters them.
 async fn committed(client: &mut Client, partition: i32) -> Vec<String> {
     let data = client.fetch("t", partition, 0, COMMITTED).await;
-    let aborted = data.aborted_transactions.unwrap();
+    let aborted = data.aborted_transactions.expect("aborted ones are listed");
     let mut kept = Vec::new();
     let mut open: Vec<i64> = Vec::new();
-    for batch in kanat_protocol::batch::Batches::new(data.records.unwrap()) {
-        let batch = batch.unwrap();
+    for batch in kanat_protocol::batch::Batches::new(data.records.expect("there are records")) {
+        let batch = batch.expect("batch is valid");
         let header = *batch.header();
         let starts = aborted.iter().filter(|aborted| aborted.first_offset == header.base_offset);
         open.extend(starts.map(|aborted| aborted.producer_id.0));
