@@ -11,9 +11,12 @@ use crate::error::{Error, FailedAddresses, Result};
 use crate::options::ClientOptions;
 
 /// Tries the addresses in order, the next one as soon as the one before failed or `bootstrap_stagger_ms` passed, and
-/// returns the first connection made. The error names every address and why it failed.
+/// returns the first connection made. The error names every address and why it failed; if a broker refused TLS or SASL it
+/// is that refusal.
 pub(crate) async fn bootstrap(options: &Arc<ClientOptions>) -> Result<Connection> {
     let mut failed = Vec::new();
+    // A broker that answers and refuses says more than others that do not answer.
+    let mut refused = None;
     let mut attempts: JoinSet<(String, Result<Connection>)> = JoinSet::new();
     let mut addresses = options.bootstrap.iter();
     let mut next = addresses.next();
@@ -37,9 +40,14 @@ pub(crate) async fn bootstrap(options: &Arc<ClientOptions>) -> Result<Connection
         };
         match finished {
             Some(Ok((_, Ok(connection)))) => return Ok(connection),
-            Some(Ok((address, Err(error)))) => failed.push((address, reason(error))),
+            Some(Ok((address, Err(error)))) => {
+                if matches!(error, Error::Tls { .. } | Error::Authentication { .. }) {
+                    refused.get_or_insert_with(|| error.clone());
+                }
+                failed.push((address, reason(error)));
+            }
             Some(Err(panicked)) => failed.push(("connect task".to_owned(), panicked.to_string())),
-            None => return Err(Error::Bootstrap { failed: FailedAddresses(failed) }),
+            None => return Err(refused.unwrap_or(Error::Bootstrap { failed: FailedAddresses(failed) })),
         }
     }
 }

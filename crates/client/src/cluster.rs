@@ -51,6 +51,7 @@ impl Cluster {
     /// Finds a broker that answers and learns the others. Topics are asked for when needed.
     pub(crate) async fn connect(options: ClientOptions) -> Result<Arc<Cluster>> {
         options.validate()?;
+        options.security.prepare().await?;
         let cluster = Arc::new(Cluster {
             metrics: options.metrics(),
             closed: AtomicBool::new(false),

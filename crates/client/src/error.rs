@@ -54,6 +54,26 @@ pub enum Error {
         reason: String,
     },
 
+    /// TLS with a broker is not possible: the certificate of one side does not satisfy the other.
+    #[error("no TLS with {address}: {reason}")]
+    Tls {
+        /// `host:port`.
+        address: Arc<str>,
+        /// What is wrong and what to change.
+        reason: String,
+    },
+
+    /// The broker, or this client, refused the SASL exchange.
+    #[error("{mechanism} authentication at {address} failed: {reason}")]
+    Authentication {
+        /// `host:port`.
+        address: Arc<str>,
+        /// Mechanism, as brokers name it.
+        mechanism: &'static str,
+        /// Why, in the broker's words if it gave some.
+        reason: String,
+    },
+
     /// The connection ended while a request waited for its answer: whether it was applied is unknown.
     #[error("connection to {address} lost during {api:?}: {reason}")]
     ConnectionLost {

@@ -127,6 +127,7 @@ mod options;
 mod partition;
 mod produce;
 mod producer;
+mod security;
 mod stream_consumer;
 mod transaction;
 mod transport;
@@ -169,9 +170,13 @@ pub use self::produce::Acks;
 pub use self::producer::{
     DeliveryFuture, Partitioner, Partitioning, ProduceRecord, Producer, ProducerOptions, RecordMetadata,
 };
+pub use self::security::{
+    AwsCredentials, AwsMskIam, Credentials, OAuthBearer, OidcClientCredentials, Pem, Sasl, Secret, Security,
+    SecurityProtocol, TlsOptions, Token, TokenError, TokenProvider, UnsecuredJwt,
+};
 pub use self::stream_consumer::{StartOffset, StreamConsumer};
 pub use self::transaction::{Transaction, TransactionalOptions, TransactionalProducer};
-pub use self::transport::{BoxFuture, BoxedStream, Connector, Stream};
+pub use self::transport::{BoxFuture, BoxedStream, Connector, Socks5, Stream};
 pub use self::types::{
     GroupMetadata, Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, Position, TopicId, TopicPartition,
     UnknownTopic,

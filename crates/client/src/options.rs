@@ -7,7 +7,8 @@ use std::time::Duration;
 use kanat_telemetry::{ClientMetrics, Metrics};
 
 use crate::error::{Error, Result};
-use crate::transport::Connector;
+use crate::security::Security;
+use crate::transport::{Connector, Socks5};
 
 /// How long to wait between attempts: decorrelated jitter between `initial_ms` and `max_ms`.
 ///
@@ -37,7 +38,8 @@ pub struct ClientOptions {
     pub bootstrap: Vec<String>,
     /// Name the broker sees in its request log and quotas.
     pub client_id: String,
-    /// Longest wait for one connection: name look-up, TCP connect and version negotiation, in milliseconds.
+    /// Longest wait for one connection: name look-up, TCP connect, TLS, version negotiation and SASL, in
+    /// milliseconds.
     pub connect_timeout_ms: u64,
     /// Wait before the next bootstrap address is tried beside the ones still connecting, in milliseconds.
     pub bootstrap_stagger_ms: u64,
@@ -68,6 +70,8 @@ pub struct ClientOptions {
     pub connections_max_idle_ms: u64,
     /// What is counted, and where; `None` counts nothing.
     pub metrics: Option<Metrics>,
+    /// TLS and SASL of every connection.
+    pub security: Security,
     /// Makes the byte streams instead of plain TCP.
     pub connector: Option<Arc<dyn Connector>>,
 }
@@ -90,6 +94,7 @@ impl Default for ClientOptions {
             throttle_ms_max: 60_000,
             connections_max_idle_ms: 540_000,
             metrics: None,
+            security: Security::default(),
             connector: None,
         }
     }
@@ -178,6 +183,18 @@ impl ClientOptions {
         self
     }
 
+    /// Connects through a SOCKS5 proxy: an address `host:port`, or a [`Socks5`] with user name and password. Sets
+    /// [`connector`](Self::connector).
+    pub fn with_socks5(self, proxy: impl Into<Socks5>) -> Self {
+        self.with_connector(Arc::new(proxy.into()))
+    }
+
+    /// Sets [`security`](Self::security).
+    pub fn with_security(mut self, security: Security) -> Self {
+        self.security = security;
+        self
+    }
+
     /// Checks what no type can: empty lists, zero bounds.
     pub(crate) fn validate(&self) -> Result<()> {
         let invalid = |option: &'static str, reason: &str| {
@@ -198,7 +215,7 @@ impl ClientOptions {
         if self.backoff.initial_ms == 0 || self.backoff.base < 1.0 || self.backoff.max_ms < self.backoff.initial_ms {
             return invalid("backoff", "needs 1 <= initial_ms <= max_ms and base >= 1");
         }
-        Ok(())
+        self.security.validate()
     }
 
     pub(crate) fn metrics(&self) -> Option<ClientMetrics> {

@@ -63,6 +63,8 @@ pub(crate) fn spoken(api: ApiKey) -> Option<VersionRange> {
         ApiKey::ListPartitionReassignments => (0, 0),
         ApiKey::DescribeLogDirs => (1, 4),
         ApiKey::LeaveGroup => (0, 5),
+        ApiKey::SaslHandshake => (1, 1),
+        ApiKey::SaslAuthenticate => (0, 2),
         _ => return None,
     };
     Some(VersionRange { min, max })

@@ -53,11 +53,13 @@ pub(super) struct InFlight {
     waiting: HashMap<i32, Waiting>,
     next_correlation_id: i32,
     closed: Option<Arc<str>>,
+    /// Frames that wait for the end of an authentication; as many as may be in flight.
+    held_back: Option<Vec<Bytes>>,
 }
 
 impl InFlight {
     pub(super) fn new() -> Self {
-        InFlight { waiting: HashMap::new(), next_correlation_id: 0, closed: None }
+        InFlight { waiting: HashMap::new(), next_correlation_id: 0, closed: None, held_back: None }
     }
 
     /// Why the connection is closed, if it is.
@@ -103,6 +105,27 @@ impl InFlight {
         Ok(())
     }
 
+    /// From now on frames wait for [`release`](Self::release).
+    pub(super) fn hold_back(&mut self) {
+        self.held_back.get_or_insert_default();
+    }
+
+    /// Gives the frame back if it may be sent now, else keeps it.
+    pub(super) fn send_or_hold(&mut self, frame: Bytes) -> Option<Bytes> {
+        match &mut self.held_back {
+            Some(held_back) => {
+                held_back.push(frame);
+                None
+            }
+            None => Some(frame),
+        }
+    }
+
+    /// Ends the holding back and returns the frames in their order.
+    pub(super) fn release(&mut self) -> Vec<Bytes> {
+        self.held_back.take().unwrap_or_default()
+    }
+
     /// Hands a response frame to its waiter. An id nobody asked for means the stream is out of step: the caller closes
     /// the connection with the reason given.
     pub(super) fn answer(&mut self, id: i32, frame: Bytes) -> Result<(), String> {
@@ -129,6 +152,7 @@ impl InFlight {
             waiting.waiter.send(Err(Arc::clone(&reason)));
         }
         self.closed = Some(reason);
+        self.held_back = None;
     }
 
     #[cfg(test)]
@@ -178,6 +202,18 @@ mod tests {
         table.close("later reason");
         assert!(answer.try_recv().unwrap().unwrap_err().contains("77"));
         assert!(table.register(5, ApiKey::Fetch, None).unwrap_err().contains("77"));
+    }
+
+    #[test]
+    fn frames_held_back_come_out_once_in_order() {
+        let mut table = InFlight::new();
+        assert_eq!(table.send_or_hold(Bytes::from_static(b"before")).unwrap(), "before");
+        table.hold_back();
+        assert_eq!(table.send_or_hold(Bytes::from_static(b"one")), None);
+        assert_eq!(table.send_or_hold(Bytes::from_static(b"two")), None);
+        assert_eq!(table.release(), ["one", "two"]);
+        assert!(table.release().is_empty());
+        assert!(table.send_or_hold(Bytes::from_static(b"after")).is_some());
     }
 
     #[test]

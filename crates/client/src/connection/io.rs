@@ -14,6 +14,8 @@ use super::Shared;
 const READ_CHUNK_BYTES: usize = 16 * 1024;
 /// Frames, or pieces of them, the writer takes from its queue and hands to the socket at a time.
 const WRITE_FRAMES_MAX: usize = 64;
+/// How an alert of a TLS listener begins that got something else than TLS: type 21, version 3.x.
+const TLS_ALERT: [u8; 2] = [21, 3];
 /// Shortest frame: a correlation id.
 const FRAME_BYTES_MIN: usize = 4;
 
@@ -124,6 +126,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     fn frame_length(&self) -> Result<usize, String> {
         let prefix = self.buffer.first_chunk::<LENGTH_BYTES>().copied().unwrap_or_default();
         let length = i32::from_be_bytes(prefix);
+        if prefix.starts_with(&TLS_ALERT) {
+            return Err("the listener at this port speaks TLS: set the protocol to SSL or SASL_SSL".to_owned());
+        }
         match usize::try_from(length) {
             Ok(bytes) if bytes > self.frame_bytes_max => {
                 Err(format!("response of {bytes} bytes is larger than frame_bytes_max {}", self.frame_bytes_max))
@@ -200,7 +205,9 @@ mod tests {
 
     #[tokio::test]
     async fn impossible_lengths_are_refused_before_memory_is_taken() {
-        for (length, word) in [(-1i32, "impossible"), (3, "impossible"), (i32::MAX, "frame_bytes_max")] {
+        for (length, word) in
+            [(-1i32, "impossible"), (3, "impossible"), (i32::MAX, "frame_bytes_max"), (0x1503_0300, "TLS")]
+        {
             let error = reader(&length.to_be_bytes(), 1 << 20).next_frame().await.unwrap_err();
             assert!(error.contains(word), "{error}");
         }

@@ -5,9 +5,13 @@
 //! on its own task. Dropping a request's future at any point leaves the stream intact: a frame is queued whole or not
 //! at all, and an answer nobody waits for is recognised by its id and thrown away.
 //!
+//! Before the first request the stream is dialled, encrypted, asked for its versions and authenticated, as the options
+//! say; `authenticate` also renews the SASL session before it ends.
+//!
 //! A connection ends for good when the stream is out of step (unknown id, impossible length), when a request misses its
 //! deadline, when the socket fails, or when the last handle is dropped. Everybody waiting then learns the reason.
 
+mod authenticate;
 #[cfg(test)]
 mod hostile;
 mod in_flight;
@@ -15,7 +19,8 @@ mod io;
 mod throttle;
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +39,7 @@ use self::in_flight::{InFlight, Waiter};
 use self::throttle::Throttle;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
-use crate::transport::{Established, establish};
+use crate::transport::{Established, establish, late_alert};
 use crate::versions;
 
 /// Parts shared by the handle and the two tasks.
@@ -59,22 +64,46 @@ impl Shared {
 
 /// One connection. Closed when dropped; shared as `Arc<Connection>`.
 pub(crate) struct Connection {
+    link: Arc<Link>,
+}
+
+/// What requests need of a connection. The task that renews the SASL session holds it too, so it does not close the
+/// connection when dropped.
+pub(crate) struct Link {
     address: Arc<str>,
     client_id: String,
     shared: Arc<Shared>,
     frames: mpsc::UnboundedSender<Bytes>,
     window: Arc<Semaphore>,
     window_size: usize,
-    versions: ApiVersions,
+    /// Set before the connection is handed out.
+    versions: OnceLock<ApiVersions>,
     throttle: Throttle,
     /// When the last request was sent.
     used: Mutex<Instant>,
     metrics: Option<ConnectionMetrics>,
 }
 
+/// Which requests may be sent while an authentication runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passage {
+    /// A request of the application: takes a place in the window and waits for the end of an authentication.
+    Ordinary,
+    /// A part of the authentication itself.
+    Authentication,
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("address", &self.address).field("open", &self.is_open()).finish()
+    }
+}
+
+impl Deref for Connection {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
     }
 }
 
@@ -85,31 +114,34 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Dials the address (TCP or the connector of the options) and negotiates versions within `connect_timeout_ms`.
+    /// Makes a connection that is ready for requests within `connect_timeout_ms`: dialled (TCP or the connector of the
+    /// options), encrypted, versions negotiated, authenticated.
     pub(crate) async fn open(address: &Arc<str>, options: &ClientOptions) -> Result<Connection> {
-        let failed = |reason: String| Error::Connect { address: Arc::clone(address), reason };
         let opening = async {
-            match establish(address, options).await? {
+            let connection = match establish(address, options).await? {
                 Established::Tcp(socket) => {
                     let (reading, writing) = socket.into_split();
-                    Connection::negotiate(address, reading, writing, options).await
+                    Connection::start(address, reading, writing, options)
                 }
                 Established::Boxed(stream) => {
                     let (reading, writing) = tokio::io::split(stream);
-                    Connection::negotiate(address, reading, writing, options).await
+                    Connection::start(address, reading, writing, options)
                 }
-            }
+            };
+            connection.make_ready(options).await.map_err(late_alert)?;
+            Ok(connection)
         };
         match tokio::time::timeout(options.connect_timeout(), opening).await {
             Ok(opened) => opened,
             Err(_) => {
-                Err(failed(format!("no connection within {} ms (connect_timeout_ms)", options.connect_timeout_ms)))
+                let reason = format!("no connection within {} ms (connect_timeout_ms)", options.connect_timeout_ms);
+                Err(Error::Connect { address: Arc::clone(address), reason })
             }
         }
     }
 
-    /// Starts the tasks over an established byte stream and asks the broker for its versions.
-    async fn negotiate<R, W>(address: &Arc<str>, reading: R, writing: W, options: &ClientOptions) -> Result<Connection>
+    /// Starts the tasks over an established byte stream.
+    fn start<R, W>(address: &Arc<str>, reading: R, writing: W, options: &ClientOptions) -> Connection
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
@@ -122,32 +154,46 @@ impl Connection {
         let (frames, queued) = mpsc::unbounded_channel();
         tokio::spawn(io::write_frames(writing, queued, Arc::clone(&shared)));
         tokio::spawn(io::read_frames(reading, Arc::clone(&shared)));
-        let mut connection = Connection {
+        let link = Link {
             address: Arc::clone(address),
             client_id: options.client_id.clone(),
             shared,
             frames,
             window: Arc::new(Semaphore::new(options.in_flight_requests_max)),
             window_size: options.in_flight_requests_max,
-            versions: ApiVersions::default(),
+            versions: OnceLock::new(),
             throttle: Throttle::new(options.throttle_ms_max),
             used: Mutex::new(Instant::now()),
             metrics: options.metrics().map(|metrics| metrics.connected(address)),
         };
-        connection.versions = connection.ask_versions(options.connect_timeout()).await?;
-        Ok(connection)
+        Connection { link: Arc::new(link) }
     }
 
+    /// Asks the broker for its versions and authenticates.
+    async fn make_ready(&self, options: &ClientOptions) -> Result<()> {
+        let versions = self.ask_versions(options.connect_timeout()).await?;
+        let _ = self.versions.set(versions);
+        let Some(sasl) = options.security.active_sasl() else { return Ok(()) };
+        if let Some(lifetime) = self.authenticate(sasl, options.connect_timeout()).await? {
+            let renewing = Arc::clone(&self.link).keep_authenticated(sasl.clone(), lifetime, options.request_timeout());
+            tokio::spawn(renewing);
+        }
+        Ok(())
+    }
+}
+
+impl Link {
     /// ApiVersions, newest first; a broker that does not know that version answers in version 0 with code 35.
     async fn ask_versions(&self, timeout: Duration) -> Result<ApiVersions> {
         let ours = versions::spoken(ApiKey::ApiVersions).unwrap_or(VersionRange { min: 0, max: 0 });
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("kanat"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        let body = self.exchange(ApiKey::ApiVersions, ours.max, &request, timeout).await?;
+        let body = self.exchange(ApiKey::ApiVersions, ours.max, &request, timeout, Passage::Ordinary).await?;
         let refused = body.first_chunk::<2>() == Some(&ErrorCode::UnsupportedVersion.code().to_be_bytes());
         let response: ApiVersionsResponse = if refused {
-            let body = self.exchange(ApiKey::ApiVersions, 0, &ApiVersionsRequest::default(), timeout).await?;
+            let oldest = ApiVersionsRequest::default();
+            let body = self.exchange(ApiKey::ApiVersions, 0, &oldest, timeout, Passage::Ordinary).await?;
             self.decode(ApiKey::ApiVersions, 0, body)?
         } else {
             self.decode(ApiKey::ApiVersions, ours.max, body)?
@@ -189,12 +235,13 @@ impl Connection {
     pub(crate) fn version(&self, api: ApiKey) -> Result<i16> {
         let unsupported = |reason: String| Error::UnsupportedApi { address: Arc::clone(&self.address), api, reason };
         let ours = versions::spoken(api).ok_or_else(|| unsupported("not spoken by this client".to_owned()))?;
-        self.versions.negotiate(api, ours).map_err(|error| unsupported(error.to_string()))
+        let versions = self.versions.get().ok_or_else(|| unsupported("versions are not known yet".to_owned()))?;
+        versions.negotiate(api, ours).map_err(|error| unsupported(error.to_string()))
     }
 
     /// The level at which the cluster has finalised a feature; `None` if it does not have it.
     pub(crate) fn feature(&self, name: &str) -> Option<i16> {
-        self.versions.feature(name)
+        self.versions.get()?.feature(name)
     }
 
     /// Sends a request in the negotiated version and waits for its answer at most `timeout`.
@@ -216,13 +263,26 @@ impl Connection {
         request: &Q,
         timeout: Duration,
     ) -> Result<Q::Response> {
-        let body = self.exchange(api, version, request, timeout).await?;
+        let body = self.exchange(api, version, request, timeout, Passage::Ordinary).await?;
         let response: Q::Response = self.decode(api, version, body)?;
         if let Some(silence) = self.throttle.on_answer(api, version, &response) {
             tracing::debug!(broker = %self.address, ?api, silence_ms = silence.as_millis(), "throttled");
             self.metrics.iter().for_each(|metrics| metrics.throttled(silence));
         }
         Ok(response)
+    }
+
+    /// As [`request`](Self::request), in the way `passage` says.
+    async fn request_through<Q: Request + Sync>(
+        &self,
+        api: ApiKey,
+        request: &Q,
+        timeout: Duration,
+        passage: Passage,
+    ) -> Result<Q::Response> {
+        let version = self.version(api)?;
+        let body = self.exchange(api, version, request, timeout, passage).await?;
+        self.decode(api, version, body)
     }
 
     fn decode<M: Body>(&self, api: ApiKey, version: i16, body: Bytes) -> Result<M> {
@@ -259,7 +319,9 @@ impl Connection {
         }
         // Queued under the lock, so that no other frame gets between the pieces.
         for piece in pieces {
-            let _ = self.frames.send(piece);
+            if let Some(piece) = in_flight.send_or_hold(piece) {
+                let _ = self.frames.send(piece);
+            }
         }
         Ok(())
     }
@@ -292,12 +354,13 @@ impl Connection {
         version: i16,
         request: &Q,
         timeout: Duration,
+        passage: Passage,
     ) -> Result<Bytes> {
         self.throttle.wait().await;
         *self.used.lock() = Instant::now();
         let pending = self.metrics.as_ref().map(|metrics| metrics.request(api as i16, &api));
         let span = tracing::trace_span!("request", broker = %self.address, ?api, version);
-        let answer = self.send(api, version, request, timeout).instrument(span).await;
+        let answer = self.send(api, version, request, timeout, passage).instrument(span).await;
         match (&answer, pending) {
             (Ok(body), Some(pending)) => pending.answered(body.len()),
             (Err(error), Some(_)) => self.count_error(api, error.kind()),
@@ -319,6 +382,7 @@ impl Connection {
         version: i16,
         request: &Q,
         timeout: Duration,
+        passage: Passage,
     ) -> Result<Bytes> {
         let deadline = Instant::now() + timeout;
         let late = || Error::RequestTimeout {
@@ -326,9 +390,15 @@ impl Connection {
             api,
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let place = tokio::time::timeout_at(deadline, Arc::clone(&self.window).acquire_owned());
-        let place = place.await.map_err(|_| late())?.ok();
-        let answer = self.enqueue(api, version, request, place)?;
+        let place = match passage {
+            Passage::Ordinary => {
+                let place = tokio::time::timeout_at(deadline, Arc::clone(&self.window).acquire_owned());
+                place.await.map_err(|_| late())?.ok()
+            }
+            // Those held back may have every place and wait for this one.
+            Passage::Authentication => None,
+        };
+        let answer = self.enqueue(api, version, request, place, passage)?;
         let frame = match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Ok(frame))) => frame,
             Ok(Ok(Err(reason))) => return Err(self.lost(api, reason)),
@@ -351,6 +421,7 @@ impl Connection {
         version: i16,
         request: &Q,
         place: Option<OwnedSemaphorePermit>,
+        passage: Passage,
     ) -> Result<tokio::sync::oneshot::Receiver<Answer>> {
         let id = self.shared.in_flight.lock().take_id();
         let frame = frame::encode_request(version, id, &self.client_id, request).map_err(|error| Error::Encode {
@@ -363,8 +434,14 @@ impl Connection {
         if let Some(metrics) = &self.metrics {
             metrics.sent(frame.len());
         }
-        // A writer that is gone has closed or is about to close the connection, which answers the waiter.
-        let _ = self.frames.send(frame);
+        let frame = match passage {
+            Passage::Ordinary => in_flight.send_or_hold(frame),
+            Passage::Authentication => Some(frame),
+        };
+        if let Some(frame) = frame {
+            // A writer that is gone has closed or is about to close the connection, which answers the waiter.
+            let _ = self.frames.send(frame);
+        }
         Ok(answer)
     }
 

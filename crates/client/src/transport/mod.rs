@@ -3,7 +3,10 @@
 //! Without a [`Connector`] the client dials TCP itself. With one, the connector makes the stream and everything above
 //! (TLS, SASL, requests) runs over it unchanged.
 
+mod address;
+mod socks5;
 mod tcp;
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -12,6 +15,9 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+pub(crate) use self::address::split as split_address;
+pub use self::socks5::Socks5;
+pub(crate) use self::tls::late_alert;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
 
@@ -47,11 +53,20 @@ pub(crate) enum Established {
     Boxed(BoxedStream),
 }
 
-/// Dials an address the way the options say. The caller bounds the time.
+/// Dials an address the way the options say and encrypts the stream if they want it. The caller bounds the time.
 pub(crate) async fn establish(address: &Arc<str>, options: &ClientOptions) -> Result<Established> {
     let failed = |error: io::Error| Error::Connect { address: Arc::clone(address), reason: error.to_string() };
-    match &options.connector {
-        Some(connector) => connector.connect(address.to_string()).await.map(Established::Boxed).map_err(failed),
-        None => tcp::dial(address, options.tcp_keepalive_ms).await.map(Established::Tcp).map_err(failed),
+    let tls = options.security.active_tls();
+    let Some(connector) = &options.connector else {
+        let socket = tcp::dial(address, options.tcp_keepalive_ms).await.map_err(failed)?;
+        return match tls {
+            None => Ok(Established::Tcp(socket)),
+            Some(tls) => tls::wrap(address, socket, tls).await.map(Established::Boxed),
+        };
+    };
+    let stream = connector.connect(address.to_string()).await.map_err(failed)?;
+    match tls {
+        None => Ok(Established::Boxed(stream)),
+        Some(tls) => tls::wrap(address, stream, tls).await.map(Established::Boxed),
     }
 }
