@@ -30,6 +30,7 @@ use crate::journal::{Entry, Journal, PartitionEntry};
 use crate::log::{AppendContext, Appended, Origin};
 use crate::options::BrokerOptions;
 use crate::quotas::Quotas;
+use crate::security::{ScramStore, tls};
 use crate::storage::{Restored, Storage};
 use crate::topic::{NO_LEADER, Partition, Topic, TopicConfigs, check_name};
 use crate::topic_config::{self, LogConfig};
@@ -106,6 +107,9 @@ pub(crate) struct Cluster {
     pub(crate) faults: FaultPlan,
     pub(crate) authorizer: Authorizer,
     pub(crate) quotas: Quotas,
+    pub(crate) scram: ScramStore,
+    /// Encrypts connections, if the listeners want that.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     topics: RwLock<Topics>,
     changes: Mutex<()>,
     producer_ids: Mutex<ProducerIds>,
@@ -128,6 +132,8 @@ impl Cluster {
             Some(dir) => Storage::open(dir, options.limits.producers_per_partition_max)?,
         };
         let journal = Arc::new(journal);
+        let tls = tls::server_config(&options.security)?;
+        let scram = ScramStore::new(restored.scram_users, Arc::clone(&journal));
         let group_options = GroupOptions {
             initial_rebalance_delay_ms: options.group_initial_rebalance_delay_ms,
             session_timeout_ms_min: options.group_session_timeout_ms_min,
@@ -140,6 +146,9 @@ impl Cluster {
             heartbeat_interval_ms: options.consumer_group_heartbeat_interval_ms,
             members_max: options.limits.group_members_max,
         };
+        for (user, password) in &options.security.scram_users {
+            scram.add_configured(user, password, &mut random);
+        }
         let groups_max = options.limits.groups_max;
         let journaled = Arc::clone(&journal);
         let coordinator = Coordinator::new(group_options, groups_max, journaled, random.fork(), consumer_options);
@@ -171,6 +180,8 @@ impl Cluster {
             faults: FaultPlan::new(options.seed.unwrap_or(0)),
             authorizer: Authorizer::new(options.super_users.clone()),
             quotas: Quotas::default(),
+            scram,
+            tls,
             topics: RwLock::default(),
             changes: Mutex::new(()),
             producer_ids: Mutex::new(ProducerIds {
@@ -216,6 +227,11 @@ impl Cluster {
 
     fn storage_error(&self, error: io::Error) -> Error {
         Error::storage(self.options.dir.clone().unwrap_or_default(), error)
+    }
+
+    /// A random number, from the seed if there is one.
+    pub(crate) fn random_u128(&self) -> u128 {
+        self.random.lock().u128(..)
     }
 
     /// Time for timestamps, ms since the epoch. Timers never use it.

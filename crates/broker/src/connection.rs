@@ -14,15 +14,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kanat_protocol::frame::{LENGTH_BYTES, decode_request_header};
 use kanat_protocol::messages::{ApiKey, StrBytes};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cluster::Cluster;
 use crate::handlers::{Context, Outcome, dispatch, is_supported, unsupported_version};
+use crate::security::{ANONYMOUS, Session};
 
-/// Principal of a client that did not say who it is.
-const ANONYMOUS: &str = "User:ANONYMOUS";
 /// Memory a frame gets before its bytes have come.
 const TRUSTED_BYTES: usize = 64 * 1024;
 
@@ -39,6 +39,8 @@ pub(crate) enum ConnectionError {
     UnsupportedVersion { api: ApiKey, version: i16 },
     #[error("nothing was sent or read for too long")]
     Idle,
+    #[error("{api:?} needs authentication first, or anew")]
+    Unauthenticated { api: ApiKey },
     #[error("the fault plan closed it")]
     Fault,
 }
@@ -76,6 +78,7 @@ where
             forced: None,
             gone: gone_receiver,
             close: Arc::new(AtomicBool::new(false)),
+            session: Arc::new(Mutex::new(Session::new(cluster.options.security.uses_sasl()))),
         },
     };
     tokio::select! {
@@ -181,9 +184,13 @@ impl<W: AsyncWrite + Unpin + Send> Answerer<W> {
             }
             return Err(ConnectionError::UnsupportedVersion { api, version });
         }
+        if !self.context.session.lock().admits(api) {
+            return Err(ConnectionError::Unauthenticated { api });
+        }
         let mut context = self.context.clone();
         context.client_id = frame.client_id.clone().unwrap_or_default();
         context.version = version;
+        context.principal = context.session.lock().principal();
         let outcome = dispatch(context, frame).await?;
         self.finish(outcome).await
     }
@@ -223,6 +230,11 @@ impl<W: AsyncWrite + Unpin + Send> Answerer<W> {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
-        timeout(self.idle, self.socket.write_all(bytes)).await.map_err(|_| ConnectionError::Idle)?.map_err(Into::into)
+        let sending = async {
+            self.socket.write_all(bytes).await?;
+            // Encrypted streams keep bytes until they are told.
+            self.socket.flush().await
+        };
+        timeout(self.idle, sending).await.map_err(|_| ConnectionError::Idle)?.map_err(Into::into)
     }
 }

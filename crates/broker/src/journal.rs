@@ -15,6 +15,7 @@ use crc_fast::CrcAlgorithm;
 use kanat_protocol::messages::Uuid;
 use parking_lot::Mutex;
 
+use crate::security::{ScramCredential, ScramHash};
 use crate::transaction::{Identity, State, Transaction};
 use crate::{Error, Result};
 
@@ -67,6 +68,16 @@ pub(crate) enum Entry {
     },
     GroupDeleted {
         group: String,
+    },
+    /// What is kept of a SCRAM user's password under one mechanism.
+    ScramUser {
+        user: String,
+        hash: ScramHash,
+        credential: ScramCredential,
+    },
+    ScramUserDeleted {
+        user: String,
+        hash: ScramHash,
     },
     /// A transactional id as it is now.
     Transaction {
@@ -249,6 +260,11 @@ impl Writer {
             }
             Entry::OffsetDeleted { group, topic, partition } => self.tag(8).text(group)?.text(topic)?.int(*partition),
             Entry::GroupDeleted { group } => self.tag(9).text(group)?,
+            Entry::ScramUser { user, hash, credential } => {
+                self.tag(30).text(user)?.int(*hash as i32).int(credential.iterations);
+                self.bytes(&credential.salt)?.bytes(&credential.stored_key)?.bytes(&credential.server_key)?
+            }
+            Entry::ScramUserDeleted { user, hash } => self.tag(31).text(user)?.int(*hash as i32),
             Entry::Transaction { id, transaction } => self.tag(10).text(id)?.transaction(transaction)?,
             Entry::PendingOffset { group, producer_id, topic, partition, offset, leader_epoch, metadata } => {
                 self.tag(11).text(group)?.long(*producer_id).text(topic)?.int(*partition);
@@ -285,7 +301,11 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str) -> io::Result<&mut Self> {
-        self.count(text.len())?.0.extend_from_slice(text.as_bytes());
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<&mut Self> {
+        self.count(bytes.len())?.0.extend_from_slice(bytes);
         Ok(self)
     }
 
@@ -338,6 +358,17 @@ fn decode(payload: &[u8]) -> Option<Entry> {
         },
         8 => Entry::OffsetDeleted { group: reader.text()?, topic: reader.text()?, partition: reader.int()? },
         9 => Entry::GroupDeleted { group: reader.text()? },
+        30 => Entry::ScramUser {
+            user: reader.text()?,
+            hash: reader.scram_hash()?,
+            credential: ScramCredential {
+                iterations: reader.int()?,
+                salt: reader.bytes()?,
+                stored_key: reader.bytes()?,
+                server_key: reader.bytes()?,
+            },
+        },
+        31 => Entry::ScramUserDeleted { user: reader.text()?, hash: reader.scram_hash()? },
         10 => Entry::Transaction { id: reader.text()?, transaction: reader.transaction()? },
         11 => Entry::PendingOffset {
             group: reader.text()?,
@@ -376,10 +407,18 @@ impl Reader<'_> {
     }
 
     fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?).ok()
+    }
+
+    fn bytes(&mut self) -> Option<Vec<u8>> {
         let length = usize::try_from(self.int()?).ok()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
-        String::from_utf8(text.to_vec()).ok()
+        Some(bytes.to_vec())
+    }
+
+    fn scram_hash(&mut self) -> Option<ScramHash> {
+        ScramHash::from_number(i8::try_from(self.int()?).ok()?)
     }
 
     fn many<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {

@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::Cluster;
 use crate::connection::{self, ConnectionError};
@@ -147,9 +148,8 @@ impl Acceptor {
                 () = stop.notified() => break,
                 Some(_) = self.connections.join_next() => {}
                 Some(stream) = dialed.recv() => {
-                    let (read, write) = tokio::io::split(stream);
                     let peer = SocketAddr::from(([127, 0, 0, 1], 0));
-                    let served = connection::serve(read, write, peer, self.node_id, Arc::clone(&self.cluster));
+                    let served = serve_stream(stream, peer, self.node_id, Arc::clone(&self.cluster));
                     self.spawn(peer, served);
                 }
                 accepted = accept(listener.as_ref()) => match accepted {
@@ -200,6 +200,28 @@ async fn serve_socket(
     cluster: Arc<Cluster>,
 ) -> std::result::Result<(), ConnectionError> {
     stream.set_nodelay(true)?;
+    if cluster.tls.is_some() {
+        return serve_stream(stream, peer, node_id, cluster).await;
+    }
     let (read, write) = stream.into_split();
     connection::serve(read, write, peer, node_id, cluster).await
+}
+
+/// Serves a stream of any kind, encrypted if the listeners want that.
+async fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    node_id: i32,
+    cluster: Arc<Cluster>,
+) -> std::result::Result<(), ConnectionError> {
+    let Some(config) = &cluster.tls else {
+        let (read, write) = tokio::io::split(stream);
+        return connection::serve(read, write, peer, node_id, cluster).await;
+    };
+    let idle = Duration::from_millis(cluster.options.limits.connection_idle_ms_max);
+    let encrypted = tokio::time::timeout(idle, TlsAcceptor::from(Arc::clone(config)).accept(stream))
+        .await
+        .map_err(|_| ConnectionError::Idle)??;
+    let (read, write) = tokio::io::split(encrypted);
+    connection::serve(read, write, peer, node_id, Arc::clone(&cluster)).await
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::security::ListenerSecurity;
 use crate::{Error, Result};
 
 /// Most nodes one broker process plays.
@@ -24,6 +25,8 @@ pub struct BrokerOptions {
     /// Listen on sockets. Without, clients come in through [`BrokerHandle::dial`](crate::BrokerHandle::dial) only, and
     /// the nodes are called `node-0:9092`, `node-1:9092` and so on.
     pub sockets: bool,
+    /// TLS and SASL of the listeners, and of connections in memory.
+    pub security: ListenerSecurity,
     /// Number of nodes, each with its own port, all in this process: 1 to [`NODES_MAX`].
     pub nodes: i32,
     /// Folder that keeps topics, offsets and producer state across restarts. `None` keeps everything in memory.
@@ -73,6 +76,7 @@ impl Default for BrokerOptions {
             listen: "127.0.0.1:0".to_owned(),
             advertised_host: None,
             sockets: true,
+            security: ListenerSecurity::default(),
             nodes: 1,
             dir: None,
             auto_create_topics: true,
@@ -159,6 +163,13 @@ impl BrokerOptions {
     #[must_use]
     pub fn with_listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
+        self
+    }
+
+    /// Wants TLS or SASL of clients.
+    #[must_use]
+    pub fn with_security(mut self, security: ListenerSecurity) -> Self {
+        self.security = security;
         self
     }
 

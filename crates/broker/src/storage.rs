@@ -18,6 +18,7 @@ use kanat_protocol::messages::Uuid;
 use crate::group::CommittedOffset;
 use crate::journal::{Entry, Journal, PartitionEntry};
 use crate::log::{PartitionLog, recover};
+use crate::security::{ScramCredential, ScramHash};
 use crate::transaction::Transaction;
 use crate::{Error, Result};
 
@@ -35,6 +36,8 @@ pub(crate) struct Restored {
     pub(crate) cluster_id: Option<String>,
     pub(crate) next_producer_id: i64,
     pub(crate) topics: Vec<RestoredTopic>,
+    /// By user and mechanism.
+    pub(crate) scram_users: BTreeMap<(String, ScramHash), ScramCredential>,
     /// By group, topic and partition.
     pub(crate) offsets: BTreeMap<(String, String, i32), CommittedOffset>,
     /// Offsets of open transactions by group, producer id, topic and partition.
@@ -188,6 +191,12 @@ impl Known {
             }
             Entry::PendingEnded { group, producer_id } => {
                 restored.pending.retain(|(owner, id, ..), _| *owner != group || *id != producer_id);
+            }
+            Entry::ScramUser { user, hash, credential } => {
+                restored.scram_users.insert((user, hash), credential);
+            }
+            Entry::ScramUserDeleted { user, hash } => {
+                restored.scram_users.remove(&(user, hash));
             }
             Entry::GroupDeleted { group } => restored.offsets.retain(|(owner, ..), _| *owner != group),
         }

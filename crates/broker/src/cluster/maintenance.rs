@@ -79,6 +79,7 @@ impl Cluster {
         }
         entries.extend(self.coordinator.snapshot());
         entries.extend(self.transactions.snapshot());
+        entries.extend(self.scram.snapshot());
         entries
     }
 }

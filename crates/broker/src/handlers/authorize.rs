@@ -69,7 +69,7 @@ impl Context {
     }
 
     /// Whether the request may do this to the cluster, after what the fault plan forces on it.
-    pub(super) fn check_cluster(&self, operation: i8) -> Result<(), Refusal> {
+    pub(crate) fn check_cluster(&self, operation: i8) -> Result<(), Refusal> {
         self.check_request()?;
         if self.may(resource::CLUSTER, operation, resource::CLUSTER_NAME) {
             return Ok(());

@@ -45,6 +45,7 @@ pub(crate) use api_versions::unsupported_version;
 use crate::cluster::{Cluster, CoordinatorKind, Node};
 use crate::error::Refusal;
 use crate::faults::{FaultTarget, ForcedError, Verdict};
+use crate::security::Session;
 
 /// What a handler knows besides the request.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) gone: watch::Receiver<bool>,
     /// Set to close the connection after this request.
     pub(crate) close: Arc<AtomicBool>,
+    /// How far the connection is authenticated.
+    pub(crate) session: Arc<Mutex<Session>>,
 }
 
 impl Context {
@@ -263,6 +266,7 @@ apis! {
     SyncGroup => SyncGroupRequest,
     DescribeGroups => DescribeGroupsRequest,
     ListGroups => ListGroupsRequest,
+    SaslHandshake => SaslHandshakeRequest,
     ApiVersions => ApiVersionsRequest,
     CreateTopics => CreateTopicsRequest,
     CreateAcls => CreateAclsRequest,
@@ -285,11 +289,14 @@ apis! {
     WriteTxnMarkers => WriteTxnMarkersRequest,
     TxnOffsetCommit => TxnOffsetCommitRequest,
     DescribeConfigs => DescribeConfigsRequest,
+    SaslAuthenticate => SaslAuthenticateRequest,
     AlterConfigs => AlterConfigsRequest,
     CreatePartitions => CreatePartitionsRequest,
     DeleteGroups => DeleteGroupsRequest,
     IncrementalAlterConfigs => IncrementalAlterConfigsRequest,
     OffsetDelete => OffsetDeleteRequest,
+    DescribeUserScramCredentials => DescribeUserScramCredentialsRequest,
+    AlterUserScramCredentials => AlterUserScramCredentialsRequest,
     DescribeCluster => DescribeClusterRequest,
     DescribeProducers => DescribeProducersRequest,
     DescribeTransactions => DescribeTransactionsRequest,
@@ -315,11 +322,11 @@ fn group_code(result: Result<(), ErrorCode>) -> i16 {
 }
 
 /// Text of a response.
-fn text(value: impl Into<String>) -> StrBytes {
+pub(crate) fn text(value: impl Into<String>) -> StrBytes {
     StrBytes::from_string(value.into())
 }
 
 /// Error message of a response.
-fn message<T>(result: &Result<T, Refusal>) -> Option<StrBytes> {
+pub(crate) fn message<T>(result: &Result<T, Refusal>) -> Option<StrBytes> {
     result.as_ref().err().map(|refusal| text(refusal.reason.clone()))
 }

@@ -36,7 +36,7 @@ fn failure(address: &Arc<str>, error: &io::Error) -> Error {
 /// The error and what the user can change.
 fn explain(error: &rustls::Error) -> String {
     let advice = match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "the broker's certificate is of an authority this client does not trust: add it to the roots \
              (ssl.truststore.*)"
         }
