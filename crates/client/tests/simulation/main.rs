@@ -27,7 +27,7 @@ use crate::history::History;
 use crate::plan::Plan;
 
 /// Seeds run by default; each takes some milliseconds in an unoptimised build.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 3_000;
 const THREADS: u64 = 2;
 
 /// Runs one seed; panics when the history breaks a rule.
