@@ -119,6 +119,7 @@ mod client;
 mod cluster;
 mod connection;
 mod consumer;
+mod coordinator;
 mod error;
 mod group;
 mod list_offsets;

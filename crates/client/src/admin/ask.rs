@@ -10,24 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kanat_protocol::ErrorCode;
-use kanat_protocol::messages::{ApiKey, FindCoordinatorRequest, Request, StrBytes};
+use kanat_protocol::messages::{ApiKey, Request, StrBytes};
 use tokio::task::JoinSet;
 
 use super::Admin;
 use crate::broker::{Broker, ConnectionClass};
-use crate::cluster::{Cluster, code_moves_leader, str_bytes};
+use crate::cluster::{Cluster, code_moves_leader};
 use crate::connection::Connection;
+use crate::coordinator::{CoordinatorKind, find_coordinators};
 use crate::error::{Error, Result};
 use crate::types::TopicPartition;
-
-/// What a coordinator coordinates, as FindCoordinator numbers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum CoordinatorKind {
-    /// Consumer groups.
-    Group = 0,
-    /// Transactional ids.
-    Transaction = 1,
-}
 
 /// The node an item is asked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -377,51 +369,6 @@ async fn coordinators<'a>(
         Ok(found) => found,
         Err(error) => keys.into_iter().map(|key| (key, Err(error.clone()))).collect(),
     }
-}
-
-async fn find_coordinators<'a>(
-    cluster: &Arc<Cluster>,
-    keys: &[&'a str],
-    kind: CoordinatorKind,
-) -> Result<HashMap<&'a str, Result<Arc<Broker>>>> {
-    let api = ApiKey::FindCoordinator;
-    let connection = cluster.any_connection().await?;
-    let (version, timeout) = (connection.version(api)?, cluster.options().request_timeout());
-    let subject = |key: &str| match kind {
-        CoordinatorKind::Group => format!("group {key}"),
-        CoordinatorKind::Transaction => format!("transactional id {key}"),
-    };
-    let request = FindCoordinatorRequest::default().with_key_type(kind as i8);
-    let mut found = HashMap::new();
-    if version >= 4 {
-        let request = request.with_coordinator_keys(keys.iter().map(|key| str_bytes(key)).collect());
-        let response = connection.request_version(api, version, &request, timeout).await?;
-        for key in keys {
-            let row = response.coordinators.iter().find(|row| row.key.as_str() == *key);
-            let row = row.ok_or_else(|| connection.malformed(api, format!("no answer for {}", subject(key))))?;
-            let (code, message) = (row.error_code, row.error_message.clone());
-            found.insert(*key, (code, message, row.node_id.0));
-        }
-    } else {
-        for key in keys {
-            let request = request.clone().with_key(str_bytes(key));
-            let response = connection.request_version(api, version, &request, timeout).await?;
-            found.insert(*key, (response.error_code, response.error_message, response.node_id.0));
-        }
-    }
-    // A coordinator that joined after the last refresh.
-    if found.values().any(|(code, _, id)| *code == 0 && cluster.broker(*id).is_none()) {
-        cluster.topics_after(&[], cluster.metadata().generation()).await?;
-    }
-    let place = |(key, (code, message, id)): (&'a str, (i16, Option<StrBytes>, i32))| {
-        let refused = |code, message| connection.server_error(api, subject(key), code, message);
-        let broker = match ErrorCode::from_code(code) {
-            Some(code) => Err(refused(code, message.map(|message: StrBytes| message.as_str().to_owned()))),
-            None => cluster.broker(id).ok_or_else(|| refused(ErrorCode::CoordinatorNotAvailable, None)),
-        };
-        (key, broker)
-    };
-    Ok(found.into_iter().map(place).collect())
 }
 
 /// Text of an answer.

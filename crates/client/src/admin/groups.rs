@@ -14,9 +14,10 @@ use kanat_protocol::messages::{
     ListGroupsRequest,
 };
 
-use super::ask::{Answer, CoordinatorKind, Home, Node, Repeat, optional_text, text};
+use super::ask::{Answer, Home, Node, Repeat, optional_text, text};
 use super::{Admin, Outcomes, named, owned};
 use crate::cluster::str_bytes;
+use crate::coordinator::CoordinatorKind;
 use crate::error::{Error, Result};
 use crate::types::TopicPartition;
 

@@ -7,10 +7,11 @@ use kanat_protocol::messages::{
     ProducerId, TransactionalId, WriteTxnMarkersRequest,
 };
 
-use super::ask::{CoordinatorKind, Home, Node, Repeat, text};
+use super::ask::{Home, Node, Repeat, text};
 use super::reassignments::by_topic;
 use super::{Admin, Outcomes, named, owned};
 use crate::cluster::{str_bytes, topic_name};
+use crate::coordinator::CoordinatorKind;
 use crate::error::Result;
 use crate::types::TopicPartition;
 

@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::classic::{MemberId, Reaction};
-use super::coordinator::Coordinator;
 use super::link::Link;
 use super::membership::LeaveMode;
 use super::modern::{Beat, BeatAnswer, Event, Interests, Modern, Partitions, Step};
 use super::options::GroupOptions;
 use crate::cluster::{str_bytes, topic_name};
 use crate::connection::Connection;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 
 /// Epoch with which a member leaves for good.

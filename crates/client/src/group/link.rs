@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::coordinator::Coordinator;
 use crate::backoff::Backoff;
 use crate::connection::Connection;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 
 /// The connection, and since when there is trouble.
@@ -54,7 +54,7 @@ impl Link {
         }
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let wait = self.backoff.next_wait();
-        tracing::debug!(%error, wait_ms = wait.as_millis(), group = %self.coordinator.group(), "membership is retried");
+        tracing::debug!(%error, wait_ms = wait.as_millis(), group = %self.coordinator.key(), "membership is retried");
         tokio::time::sleep(wait).await;
         let elapsed = since.elapsed();
         if elapsed < self.coordinator.cluster().options().retry_timeout() {

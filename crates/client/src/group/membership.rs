@@ -12,11 +12,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::classic::{Classic, JoinProtocol, MemberId, MembershipEvent, Reaction, Step};
-use super::coordinator::Coordinator;
 use super::link::Link;
 use super::options::MembershipOptions;
 use super::wire::Requests;
 use crate::cluster::Cluster;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 
 /// What becomes of a member that closes.
@@ -86,7 +86,7 @@ impl Drop for Membership {
 
 impl Membership {
     pub(crate) fn new(cluster: Arc<Cluster>, options: MembershipOptions) -> Result<Membership> {
-        let coordinator = Arc::new(Coordinator::new(cluster, &options.group_id));
+        let coordinator = Arc::new(Coordinator::group(cluster, &options.group_id));
         Membership::with_coordinator(coordinator, options)
     }
 

@@ -11,7 +11,6 @@
 mod assignor;
 mod classic;
 mod consumer;
-mod coordinator;
 mod heartbeats;
 mod link;
 mod membership;

@@ -10,9 +10,9 @@ use kanat_protocol::messages::offset_fetch_request::{
 };
 use kanat_protocol::messages::{ApiKey, OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse};
 
-use super::coordinator::Coordinator;
 use crate::cluster::{str_bytes, topic_name};
 use crate::connection::Connection;
+use crate::coordinator::Coordinator;
 use crate::error::Result;
 use crate::types::{OffsetAndMetadata, TopicPartition};
 

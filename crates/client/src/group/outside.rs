@@ -9,10 +9,10 @@ use std::sync::Arc;
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::{ApiKey, DeleteGroupsRequest, DescribeGroupsRequest};
 
-use super::coordinator::Coordinator;
 use super::offsets::{self, Identity};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
@@ -50,12 +50,12 @@ pub struct Group {
 
 impl Group {
     pub(crate) fn new(cluster: Arc<Cluster>, id: &str) -> Group {
-        Group { coordinator: Coordinator::new(cluster, id) }
+        Group { coordinator: Coordinator::group(cluster, id) }
     }
 
     /// The group's id.
     pub fn id(&self) -> &str {
-        self.coordinator.group()
+        self.coordinator.key()
     }
 
     /// The committed offsets of these partitions; partitions without one are absent.
@@ -121,7 +121,7 @@ impl Group {
                     | ErrorCode::RebalanceInProgress
                     | ErrorCode::StaleMemberEpoch,
                 ) => {
-                    return Err(Error::GroupActive { group: Arc::clone(self.coordinator.group()) });
+                    return Err(Error::GroupActive { group: Arc::clone(self.coordinator.key()) });
                 }
                 Some(code) => {
                     let subject = format!("{} of {partition}", self.coordinator.subject());
@@ -155,7 +155,7 @@ impl Group {
             client_host: member.client_host.as_str().to_owned(),
         });
         Ok(GroupDescription {
-            group: Arc::clone(self.coordinator.group()),
+            group: Arc::clone(self.coordinator.key()),
             state: group.group_state.as_str().to_owned(),
             protocol_type: group.protocol_type.as_str().to_owned(),
             members: members.collect(),
@@ -164,7 +164,7 @@ impl Group {
 
     fn no_such_group(&self) -> GroupDescription {
         GroupDescription {
-            group: Arc::clone(self.coordinator.group()),
+            group: Arc::clone(self.coordinator.key()),
             state: "Dead".to_owned(),
             protocol_type: String::new(),
             members: Vec::new(),
@@ -178,7 +178,7 @@ impl Group {
         let code = response.results.first().map_or(0, |result| result.error_code);
         match ErrorCode::from_code(code) {
             None => Ok(()),
-            Some(ErrorCode::NonEmptyGroup) => Err(Error::GroupActive { group: Arc::clone(self.coordinator.group()) }),
+            Some(ErrorCode::NonEmptyGroup) => Err(Error::GroupActive { group: Arc::clone(self.coordinator.key()) }),
             Some(code) => Err(connection.server_error(ApiKey::DeleteGroups, self.coordinator.subject(), code, None)),
         }
     }

@@ -10,10 +10,10 @@ use kanat_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kanat_protocol::messages::{ApiKey, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest};
 
 use super::classic::{JoinAnswer, JoinProtocol, JoinedMember, MemberId};
-use super::coordinator::Coordinator;
 use super::options::MembershipOptions;
 use crate::cluster::str_bytes;
 use crate::connection::Connection;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 
 /// What the coordinator may take beyond the wait a join or sync is held for.

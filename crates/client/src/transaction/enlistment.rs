@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::coordinator::Coordinator;
 use super::state::Machine;
 use super::wire;
 use crate::cluster::Cluster;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 use crate::produce::Identity;
 use crate::types::TopicPartition;

@@ -11,17 +11,16 @@
 //! version 2) enrol them themselves and hand out a new epoch at every end. What may happen next is decided by
 //! [`state::Machine`].
 
-mod coordinator;
 mod enlistment;
 mod state;
 mod wire;
 
 use std::sync::Arc;
 
-use self::coordinator::Coordinator;
 pub(crate) use self::enlistment::Enlistment;
 use self::state::Ending;
 use crate::cluster::Cluster;
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 use crate::producer::{DeliveryFuture, ProduceRecord, Producer, ProducerOptions};
 use crate::types::{GroupMetadata, OffsetAndMetadata, TopicPartition};

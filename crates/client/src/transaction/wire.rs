@@ -16,9 +16,9 @@ use kanat_protocol::messages::{
     TransactionalId, TxnOffsetCommitRequest,
 };
 
-use super::coordinator::Coordinator;
 use crate::cluster::{str_bytes, topic_name};
 use crate::connection::Connection;
+use crate::coordinator::Coordinator;
 use crate::error::Result;
 use crate::produce::Identity;
 use crate::types::{GroupMetadata, OffsetAndMetadata, TopicPartition};

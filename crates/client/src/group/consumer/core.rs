@@ -12,9 +12,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::commits::Commits;
+use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::group::classic::MemberId;
-use crate::group::coordinator::Coordinator;
 use crate::group::heartbeats::ModernMember;
 use crate::group::membership::{LeaveMode, Member};
 use crate::group::offsets::Identity;

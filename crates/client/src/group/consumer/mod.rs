@@ -26,13 +26,13 @@ use tokio::task::JoinHandle;
 
 pub use self::commits::CommitFuture;
 use self::core::{Core, Pending, Seat};
-use super::coordinator::Coordinator;
 use super::heartbeats::Heartbeats;
 use super::membership::{LeaveMode, Membership};
 use super::offsets;
 use super::options::{GroupOptions, GroupProtocol, Subscription, validate_subscription};
 use crate::cluster::Cluster;
 use crate::consumer::{Consumer, Fetched};
+use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
 use crate::types::{GroupMetadata, OffsetAndMetadata, Position, TopicPartition};
 
@@ -156,7 +156,7 @@ impl GroupConsumer {
         if options.protocol == GroupProtocol::Classic {
             topics::Wanted::new(&options.subscription)?;
         }
-        let coordinator = Arc::new(Coordinator::new(Arc::clone(&cluster), &options.group_id));
+        let coordinator = Arc::new(Coordinator::group(Arc::clone(&cluster), &options.group_id));
         let consumer = Consumer::new(cluster, options.consumer.clone())?;
         let (core, group_task) = match options.protocol {
             GroupProtocol::Classic => {

@@ -50,7 +50,7 @@ async fn find_uncommitted(core: &Core, partitions: Vec<TopicPartition>) -> Resul
         GroupStart::Timestamp(timestamp) => OffsetSpec::Timestamp(timestamp),
         GroupStart::Error => {
             let refused = |partition: TopicPartition| {
-                let group = core.coordinator.group();
+                let group = core.coordinator.key();
                 let error = Error::NoCommittedOffset { group: Arc::clone(group), topic_partition: partition.clone() };
                 Start { partition, position: Err(error) }
             };
