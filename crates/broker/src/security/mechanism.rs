@@ -85,7 +85,7 @@ fn read_token(message: &[u8], now_ms: i64) -> Option<(String, Duration)> {
     let token = text.split('\x01').find_map(|field| field.strip_prefix("auth=Bearer "))?;
     let mut parts = token.split('.');
     let (header, claims) = (decode(parts.next()?)?, decode(parts.next()?)?);
-    let unsigned = header.get("alg")?.as_str()? == "none" && parts.next()? == "" && parts.next().is_none();
+    let unsigned = header.get("alg")?.as_str()? == "none" && parts.next()?.is_empty() && parts.next().is_none();
     let expires_ms = claims.get("exp")?.as_f64()? * 1_000.0;
     let remaining_ms = expires_ms - now_ms as f64;
     let remaining = Duration::try_from_secs_f64(remaining_ms / 1_000.0).ok().filter(|rest| !rest.is_zero())?;

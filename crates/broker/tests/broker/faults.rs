@@ -1,11 +1,9 @@
 //! The fault plan does what it says, and hostile clients hurt only themselves.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::common::*;
 use bytes::Bytes;
-use common::*;
 use kanat_broker::{Broker, BrokerOptions, FaultAction, FaultPlan, FaultRule, Limits};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::frame;

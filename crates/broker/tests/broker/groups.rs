@@ -1,9 +1,7 @@
 //! Consumer groups over the wire: joining, rebalancing, committing, looking at them.
 
-mod common;
-
+use crate::common::*;
 use bytes::Bytes;
-use common::*;
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::join_group_request::JoinGroupRequestProtocol;

@@ -1,8 +1,6 @@
 //! KIP-848 groups over the wire: joining, committing with member epochs, and the border to classic groups.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kanat_broker::{Broker, BrokerOptions};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};

@@ -1,9 +1,7 @@
 //! Records in and out: produce, fetch, offsets, sessions, isolation.
 
-mod common;
-
+use crate::common::*;
 use bytes::Bytes;
-use common::*;
 use kanat_broker::{Broker, BrokerOptions};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::{BatchOptions, ControlRecord};

@@ -1,12 +1,10 @@
 //! A broker directory survives a kill: what was acknowledged is there, a torn tail is not.
 
-mod common;
-
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, Error};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::ControlRecord;

@@ -1,10 +1,8 @@
 //! Transactions over the wire: markers, the last stable offset, fencing, timeouts, offsets, both protocol versions.
 
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::compression::Compression;

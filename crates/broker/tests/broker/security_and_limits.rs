@@ -1,10 +1,8 @@
 //! ACLs, quotas, elections and reassignments, log folders, lost records, random fault plans.
 
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultPlan, FaultRule};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};

@@ -1,8 +1,6 @@
 //! Topics and configs over the wire, retention and compaction.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kanat_broker::{Broker, BrokerOptions};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::batch::{BatchOptions, Batches, ControlRecord};

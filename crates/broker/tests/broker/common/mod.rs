@@ -1,13 +1,5 @@
 //! A tiny client for tests: one socket, one request at a time, frames made by kanat-protocol.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    missing_debug_implementations,
-    unreachable_pub,
-    reason = "each test file uses its own part"
-)]
-
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,33 +20,33 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Long enough for a busy machine; no test waits it out.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// Timestamp of the first record of a test batch, ms since 1970: young enough for any retention.
-pub static NOW_MS: LazyLock<i64> = LazyLock::new(|| {
+pub(crate) static NOW_MS: LazyLock<i64> = LazyLock::new(|| {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("clock is set").as_millis();
     i64::try_from(now).expect("fits") - 60_000
 });
 
-pub async fn start() -> BrokerHandle {
+pub(crate) async fn start() -> BrokerHandle {
     Broker::start(BrokerOptions::default()).await.expect("broker starts")
 }
 
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-pub struct Client {
-    pub socket: Box<dyn Stream>,
+pub(crate) struct Client {
+    pub(crate) socket: Box<dyn Stream>,
     correlation_id: i32,
 }
 
 impl Client {
-    pub async fn connect(address: &str) -> Client {
+    pub(crate) async fn connect(address: &str) -> Client {
         Client::over(TcpStream::connect(address).await.expect("broker listens"))
     }
 
     /// A connection in memory.
-    pub fn dial(broker: &BrokerHandle, node: i32) -> Client {
+    pub(crate) fn dial(broker: &BrokerHandle, node: i32) -> Client {
         let address = broker.addr(node).expect("node exists");
         Client::over(broker.dial(&address).expect("node runs"))
     }
@@ -64,7 +56,7 @@ impl Client {
     }
 
     /// Writes a request and returns its correlation id.
-    pub async fn send<R: Request + Sync>(&mut self, version: i16, request: &R) -> i32 {
+    pub(crate) async fn send<R: Request + Sync>(&mut self, version: i16, request: &R) -> i32 {
         self.correlation_id += 1;
         let frame = frame::encode_request(version, self.correlation_id, "test", request).expect("request encodes");
         self.socket.write_all(&frame).await.expect("request is written");
@@ -72,7 +64,7 @@ impl Client {
     }
 
     /// Reads a frame without its length; `None` when the broker closed the connection.
-    pub async fn receive_frame(&mut self) -> Option<Bytes> {
+    pub(crate) async fn receive_frame(&mut self) -> Option<Bytes> {
         let read = async {
             let length = self.socket.read_i32().await.ok()?;
             let mut frame = vec![0; usize::try_from(length).expect("length is positive")];
@@ -83,7 +75,7 @@ impl Client {
     }
 
     /// Sends and receives; `None` when the broker closed the connection.
-    pub async fn try_call<R: Request + Sync>(&mut self, version: i16, request: &R) -> Option<R::Response> {
+    pub(crate) async fn try_call<R: Request + Sync>(&mut self, version: i16, request: &R) -> Option<R::Response> {
         let correlation_id = self.send(version, request).await;
         let key = ApiKey::try_from(R::KEY).expect("known key");
         let frame = self.receive_frame().await?;
@@ -92,31 +84,36 @@ impl Client {
         Some(frame::decode_body(key, version, body).expect("response decodes"))
     }
 
-    pub async fn call<R: Request + Sync>(&mut self, version: i16, request: &R) -> R::Response {
+    pub(crate) async fn call<R: Request + Sync>(&mut self, version: i16, request: &R) -> R::Response {
         self.try_call(version, request).await.expect("the connection stays open")
     }
 
-    pub async fn produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
+    pub(crate) async fn produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
         let mut response = self.call(9, &produce_request(topic, partition, batch)).await;
         response.responses.remove(0).partition_responses.remove(0)
     }
 
     /// Produces values and returns the base offset.
-    pub async fn produce_values(&mut self, topic: &str, partition: i32, values: &[&str]) -> i64 {
+    pub(crate) async fn produce_values(&mut self, topic: &str, partition: i32, values: &[&str]) -> i64 {
         let produced = self.produce(topic, partition, batch_of(values)).await;
         assert_eq!(error(produced.error_code), None, "{:?}", produced.error_message);
         produced.base_offset
     }
 
     /// Fetches one partition without a session, not waiting for anything.
-    pub async fn fetch(&mut self, topic: &str, partition: i32, offset: i64, isolation: i8) -> PartitionData {
+    pub(crate) async fn fetch(&mut self, topic: &str, partition: i32, offset: i64, isolation: i8) -> PartitionData {
         let mut response =
             self.call(12, &fetch_request(topic, partition, offset).with_isolation_level(isolation)).await;
         response.responses.remove(0).partitions.remove(0)
     }
 
     /// All records from `offset` on, as (offset, key, value).
-    pub async fn read_all(&mut self, topic: &str, partition: i32, mut offset: i64) -> Vec<(i64, String, String)> {
+    pub(crate) async fn read_all(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        mut offset: i64,
+    ) -> Vec<(i64, String, String)> {
         let mut records = Vec::new();
         loop {
             let data = self.fetch(topic, partition, offset, 0).await;
@@ -131,7 +128,7 @@ impl Client {
         }
     }
 
-    pub async fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> (i64, i64) {
+    pub(crate) async fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> (i64, i64) {
         let partition = ListOffsetsPartition::default()
             .with_partition_index(partition)
             .with_current_leader_epoch(-1)
@@ -144,25 +141,25 @@ impl Client {
     }
 }
 
-pub fn name(topic: &str) -> TopicName {
+pub(crate) fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
-pub fn text(value: &str) -> StrBytes {
+pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
-pub fn error(code: i16) -> Option<ErrorCode> {
+pub(crate) fn error(code: i16) -> Option<ErrorCode> {
     ErrorCode::from_code(code)
 }
 
-pub fn produce_request(topic: &str, partition: i32, batch: Bytes) -> ProduceRequest {
+pub(crate) fn produce_request(topic: &str, partition: i32, batch: Bytes) -> ProduceRequest {
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
     ProduceRequest::default().with_acks(-1).with_timeout_ms(1000).with_topic_data(vec![topic])
 }
 
-pub fn fetch_partition(partition: i32, offset: i64) -> FetchPartition {
+pub(crate) fn fetch_partition(partition: i32, offset: i64) -> FetchPartition {
     FetchPartition::default()
         .with_partition(partition)
         .with_current_leader_epoch(-1)
@@ -172,7 +169,7 @@ pub fn fetch_partition(partition: i32, offset: i64) -> FetchPartition {
 }
 
 /// A fetch without a session that returns at once.
-pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
+pub(crate) fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
     let topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![fetch_partition(partition, offset)]);
     FetchRequest::default()
         .with_replica_id(BrokerId(-1))
@@ -184,13 +181,17 @@ pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
 }
 
 /// A batch with one record per value, without keys.
-pub fn batch_of(values: &[&str]) -> Bytes {
+pub(crate) fn batch_of(values: &[&str]) -> Bytes {
     let records: Vec<_> = values.iter().map(|value| (None, Some(*value))).collect();
     batch(BatchOptions::default(), Compression::NONE, &records)
 }
 
 /// A batch of (key, value) records, one millisecond apart.
-pub fn batch(options: BatchOptions, compression: Compression, records: &[(Option<&str>, Option<&str>)]) -> Bytes {
+pub(crate) fn batch(
+    options: BatchOptions,
+    compression: Compression,
+    records: &[(Option<&str>, Option<&str>)],
+) -> Bytes {
     let mut builder = BatchBuilder::new(options);
     for (step, (key, value)) in (0..).zip(records) {
         let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
@@ -200,7 +201,7 @@ pub fn batch(options: BatchOptions, compression: Compression, records: &[(Option
 }
 
 /// Options of an idempotent or transactional producer.
-pub fn producer(producer_id: i64, epoch: i16, sequence: i32, transactional: bool) -> BatchOptions {
+pub(crate) fn producer(producer_id: i64, epoch: i16, sequence: i32, transactional: bool) -> BatchOptions {
     BatchOptions {
         producer_id,
         producer_epoch: epoch,
@@ -211,7 +212,7 @@ pub fn producer(producer_id: i64, epoch: i16, sequence: i32, transactional: bool
 }
 
 /// Records of data batches as (offset, key, value), and the offset behind the last batch.
-pub fn decode(bytes: Bytes) -> (Vec<(i64, String, String)>, i64) {
+pub(crate) fn decode(bytes: Bytes) -> (Vec<(i64, String, String)>, i64) {
     let mut records = Vec::new();
     let mut next = -1;
     let mut decompressor = Decompressor::new(1 << 26);
@@ -231,6 +232,6 @@ pub fn decode(bytes: Bytes) -> (Vec<(i64, String, String)>, i64) {
     (records, next)
 }
 
-pub fn values(records: &[(i64, String, String)]) -> Vec<&str> {
+pub(crate) fn values(records: &[(i64, String, String)]) -> Vec<&str> {
     records.iter().map(|(_, _, value)| value.as_str()).collect()
 }

@@ -1,12 +1,10 @@
 //! Connections in memory, and runs that repeat themselves under a paused clock.
 
-mod common;
-
 use std::io;
 use std::time::Duration;
 
+use crate::common::{Client, fetch_request, name, produce_request, text};
 use bytes::Bytes;
-use common::{Client, fetch_request, name, produce_request, text};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule};
 use kanat_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kanat_protocol::messages::*;
@@ -34,7 +32,7 @@ async fn every_node_is_reached_by_the_address_of_its_metadata() {
 
 #[tokio::test]
 async fn nodes_with_sockets_are_dialed_too() {
-    let broker = common::start().await;
+    let broker = crate::common::start().await;
     let mut dialed = Client::dial(&broker, 0);
     broker.create_topic("t", 1, &[]).await.unwrap();
     assert_eq!(dialed.produce_values("t", 0, &["a"]).await, 0);
@@ -70,7 +68,7 @@ async fn trace(seed: u64) -> Vec<Option<Bytes>> {
         let node = round % 3;
         let client = &mut clients[node];
         match round % 5 {
-            0 => client.send(9, &produce_request("t", 0, common::batch_of(&["a", "b"]))).await,
+            0 => client.send(9, &produce_request("t", 0, crate::common::batch_of(&["a", "b"]))).await,
             1 => client.send(12, &fetch_request("t", 0, 0).with_session_epoch(0).with_max_wait_ms(50)).await,
             2 => client.send(9, &join_request()).await,
             3 => client.send(12, &MetadataRequest::default()).await,
