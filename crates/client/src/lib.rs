@@ -128,6 +128,7 @@ mod options;
 mod partition;
 mod produce;
 mod producer;
+mod properties;
 mod security;
 mod stream_consumer;
 mod transaction;
@@ -171,6 +172,7 @@ pub use self::produce::Acks;
 pub use self::producer::{
     DeliveryFuture, Partitioner, Partitioning, ProduceRecord, Producer, ProducerOptions, RecordMetadata,
 };
+pub use self::properties::JavaProperties;
 pub use self::security::{
     AwsCredentials, AwsMskIam, Credentials, OAuthBearer, OidcClientCredentials, Pem, Sasl, Secret, Security,
     SecurityProtocol, TlsOptions, Token, TokenError, TokenProvider, UnsecuredJwt,
@@ -189,4 +191,5 @@ pub use self::types::{
 #[doc = include_str!("../../../docs/client/README.md")]
 #[doc = include_str!("../../../docs/client/groups.md")]
 #[doc = include_str!("../../../docs/client/porting-from-rskafka.md")]
+#[doc = include_str!("../../../docs/client/security.md")]
 mod guide {}

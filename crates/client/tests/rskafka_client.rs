@@ -2,17 +2,22 @@
 //!
 //! Its sixteen behaviours: connecting plainly, through TLS, SASL and SOCKS5; creating, listing and deleting topics; a
 //! partition's name; partitions that do not exist; empty produces and fetches; offsets out of range; what a produce tells;
-//! offsets by kind; size limits; the middle of a batch; deleted records; back-off that ends.
+//! offsets by kind; size limits; the middle of a batch; deleted records; back-off that ends. Those of TLS and SASL are in
+//! `security.rs`, with every mechanism.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{broker, brokers, client, options, record, within};
 use kanat_broker::BrokerHandle;
 use kanat_client::{Client, Compression, Error, NewTopic, OffsetAt, PartitionClient, Produced, Record, UnknownTopic};
 use kanat_protocol::ErrorCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// A partition of a topic that was just made.
 async fn partition(broker: &BrokerHandle, partitions: i32, partition: i32) -> PartitionClient {
@@ -196,4 +201,54 @@ async fn back_off_ends_and_says_what_it_waited_for() {
     let text = error.to_string();
     assert!(text.contains("gave up after") && text.contains(&address), "{text}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+/// A SOCKS5 proxy without authentication; counts the connections it makes.
+async fn socks5_proxy() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let made = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&made);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(proxy_one(stream));
+        }
+    });
+    (address, made)
+}
+
+async fn proxy_one(mut near: TcpStream) -> std::io::Result<()> {
+    let mut greeting = [0; 2];
+    near.read_exact(&mut greeting).await?;
+    near.read_exact(&mut vec![0; usize::from(greeting[1])]).await?;
+    near.write_all(&[5, 0]).await?;
+    let mut request = [0; 4];
+    near.read_exact(&mut request).await?;
+    let host = match request[3] {
+        1 => std::net::Ipv4Addr::from(near.read_u32().await?).to_string(),
+        3 => {
+            let mut name = vec![0; usize::from(near.read_u8().await?)];
+            near.read_exact(&mut name).await?;
+            String::from_utf8_lossy(&name).into_owned()
+        }
+        other => panic!("address type {other}"),
+    };
+    let port = near.read_u16().await?;
+    let mut far = TcpStream::connect((host, port)).await?;
+    near.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    tokio::io::copy_bidirectional(&mut near, &mut far).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_socks5_proxy_everything_goes() {
+    let broker = broker().await;
+    let (proxy, connections) = socks5_proxy().await;
+    let options = options(&broker.bootstrap()).with_socks5(proxy.as_str());
+    let client = within("connect", Client::connect(options)).await.unwrap();
+    client.admin().create_topic(&NewTopic::new("t", 1)).await.unwrap();
+    let partition = client.partition_client("t", 0, UnknownTopic::Retry).await.unwrap();
+    assert_eq!(write(&partition, &[record("x")]).await.offsets, [0]);
+    assert_eq!(offsets_from(&partition, 0, 10_000).await, [0]);
+    assert!(connections.load(Ordering::Relaxed) > 0, "nothing went around the proxy");
 }

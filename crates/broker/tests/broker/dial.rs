@@ -58,7 +58,7 @@ async fn trace(seed: u64) -> Vec<Option<Bytes>> {
     let broker = start_in_memory(seed).await;
     let topic =
         [("message.timestamp.type", "LogAppendTime"), ("message.timestamp.after.max.ms", "9223372036854775807")];
-    broker.create_topic("t", 3, &topic).await.unwrap();
+    broker.create_topic("t", 3, &topic).await.expect("topic is created");
     broker.faults().reseed(seed);
     broker.faults().add(FaultRule::new(FaultAction::DropAfter).probability(0.2));
     broker.faults().add(FaultRule::new(FaultAction::DelayAfter(Duration::from_millis(7))).probability(0.5));
@@ -76,7 +76,7 @@ async fn trace(seed: u64) -> Vec<Option<Bytes>> {
         };
         let answer = client.receive_frame().await;
         if answer.is_none() {
-            *client = Client::dial(&broker, i32::try_from(node).unwrap());
+            *client = Client::dial(&broker, i32::try_from(node).expect("a node number"));
         }
         trace.push(answer);
     }
