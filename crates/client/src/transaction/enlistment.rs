@@ -19,6 +19,8 @@ pub(crate) struct Enlistment {
     pub(super) id: Arc<str>,
     pub(super) coordinator: Coordinator,
     pub(super) machine: Mutex<Machine>,
+    /// One question about the transaction at a time: partitions added behind its end would open another one.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Enlistment {
@@ -27,6 +29,7 @@ impl Enlistment {
             id: id.into(),
             coordinator: Coordinator::transaction(cluster, id),
             machine: Mutex::new(Machine::new()),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -66,10 +69,13 @@ impl Enlistment {
             machine.touch();
             machine.identity()
         };
-        let added = self
-            .coordinator
-            .run(|connection| wire::add_partitions(connection, &self.id, identity, partitions, &self.coordinator))
-            .await;
+        let add = |connection| async move {
+            let _turn = self.turn.lock().await;
+            // The end may have come between two attempts.
+            self.check_open()?;
+            wire::add_partitions(connection, &self.id, identity, partitions, &self.coordinator).await
+        };
+        let added = self.coordinator.run(add).await;
         let mut machine = self.machine.lock();
         // The transaction may be over by now; what became of its partitions says nothing of the one after it.
         if machine.sending_identity() != Some(identity) {

@@ -106,7 +106,7 @@ impl TransactionalProducer {
     }
 
     async fn initialise(&self) -> Result<()> {
-        let Enlistment { id, coordinator, machine } = &*self.enlistment;
+        let Enlistment { id, coordinator, machine, .. } = &*self.enlistment;
         let before = machine.lock().identity();
         let asked = coordinator
             .run(|connection| wire::init(connection, id, before, self.transaction_timeout_ms, coordinator))
@@ -121,7 +121,7 @@ impl TransactionalProducer {
     }
 
     async fn send_offsets(&self, offsets: &[(TopicPartition, OffsetAndMetadata)], group: &GroupMetadata) -> Result<()> {
-        let Enlistment { id, coordinator, machine } = &*self.enlistment;
+        let Enlistment { id, coordinator, machine, .. } = &*self.enlistment;
         let (identity, implicit, needs_group) = {
             let mut machine = machine.lock();
             machine.check_open()?;
@@ -156,14 +156,17 @@ impl TransactionalProducer {
     }
 
     async fn end(&self, commit: bool) -> Result<()> {
-        let Enlistment { id, coordinator, machine } = &*self.enlistment;
+        let Enlistment { id, coordinator, machine, turn } = &*self.enlistment;
         let (ending, implicit) = {
             let mut machine = machine.lock();
             (machine.end(commit)?, machine.is_implicit())
         };
         let Ending::Ask(identity) = ending else { return Ok(()) };
-        let asked =
-            coordinator.run(|connection| wire::end(connection, id, identity, commit, implicit, coordinator)).await;
+        let ask = |connection| async move {
+            let _turn = turn.lock().await;
+            wire::end(connection, id, identity, commit, implicit, coordinator).await
+        };
+        let asked = coordinator.run(ask).await;
         match asked {
             Ok(bumped) => {
                 machine.lock().ended(bumped);

@@ -112,9 +112,9 @@ impl Machine {
         }
     }
 
-    /// Whether a transaction was begun and nobody ended it.
+    /// Whether a transaction was begun and nobody ended it, or whoever was ending it gave up waiting.
     pub(super) fn is_unended(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::MustAbort(_) | Phase::Undecided)
+        matches!(self.phase, Phase::Open | Phase::MustAbort(_) | Phase::Ending | Phase::Undecided)
     }
 
     /// Whether records and offsets are still taken.

@@ -6,8 +6,10 @@
 //! * The records of one producer are in each partition in the order in which they were sent.
 //! * A consumer sees exactly the log: in order, without gap, nothing twice.
 //!
+//! Transactions have runs of their own, and rules, in [`transactions`].
+//!
 //! `KANAT_SIMULATION_SEED=<seed>` replays one seed and prints its history; `KANAT_SIMULATION_SEEDS=<count>` sets how many
-//! are run. A failure names its seed. Cluster, workload, faults and every random draw repeat with the seed; where the client
+//! are run; for transactions these are `KANAT_TRANSACTIONS_SEED` and `KANAT_TRANSACTIONS_SEEDS`. A failure names its seed. Cluster, workload, faults and every random draw repeat with the seed; where the client
 //! goes through a hash map, two partitions may still take turns in another order, so a rare failure may need a few replays.
 
 #![allow(
@@ -18,6 +20,7 @@
 
 mod history;
 mod plan;
+mod transactions;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,20 +31,55 @@ use crate::plan::Plan;
 
 /// Seeds run by default; each takes some milliseconds in an unoptimised build.
 const SEEDS: u64 = 3_000;
+const TRANSACTION_SEEDS: u64 = 600;
 const THREADS: u64 = 2;
 
-/// Runs one seed; panics when the history breaks a rule.
-fn run(seed: u64) -> History {
+/// Runs the world of a seed under a paused clock.
+fn simulate<T>(seed: u64, world: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     // Back-off, shuffles and partitioners draw from the thread's generator.
     fastrand::seed(seed);
-    let history = runtime.block_on(world::run(Plan::draw(seed)));
+    runtime.block_on(world)
+}
+
+/// Runs one seed; panics when the history breaks a rule.
+fn run(seed: u64) -> History {
+    let history = simulate(seed, world::run(Plan::draw(seed)));
     history.check();
     history
 }
 
 fn environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Runs many seeds, `<name>_SEEDS` or `count` of them; panics with those that failed. Returns the sum of what they
+/// return, and how many they were.
+fn run_seeds(name: &str, count: u64, run: impl Fn(u64) -> usize + Sync) -> (usize, u64) {
+    let seeds = environment(&format!("{name}_SEEDS")).unwrap_or(count);
+    let (next, sum) = (AtomicU64::new(0), AtomicUsize::new(0));
+    let failed = std::thread::scope(|scope| {
+        let worker = || {
+            let mut failed = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds {
+                    return failed;
+                }
+                match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+                    Ok(returned) => drop(sum.fetch_add(returned, Ordering::Relaxed)),
+                    Err(_) => {
+                        eprintln!("seed {seed} failed: {name}_SEED={seed} replays it");
+                        failed.push(seed);
+                    }
+                }
+            }
+        };
+        let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(failed.is_empty(), "these seeds failed: {failed:?}");
+    (sum.into_inner(), seeds)
 }
 
 #[test]
@@ -53,34 +91,23 @@ fn histories_of_many_seeds_hold() {
         }
         return;
     }
-    let seeds = environment("KANAT_SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let (next, acknowledged) = (AtomicU64::new(0), AtomicUsize::new(0));
-    let failed = std::thread::scope(|scope| {
-        let worker = || {
-            let mut failed = Vec::new();
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= seeds {
-                    return failed;
-                }
-                match catch_unwind(AssertUnwindSafe(|| run(seed))) {
-                    Ok(history) => drop(acknowledged.fetch_add(history.acknowledged(), Ordering::Relaxed)),
-                    Err(_) => {
-                        eprintln!("seed {seed} failed: KANAT_SIMULATION_SEED={seed} replays it");
-                        failed.push(seed);
-                    }
-                }
-            }
-        };
-        let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
-    });
-    assert!(failed.is_empty(), "these seeds failed: {failed:?}");
-    let acknowledged = acknowledged.into_inner() as u64;
+    let (acknowledged, seeds) = run_seeds("KANAT_SIMULATION", SEEDS, |seed| run(seed).acknowledged());
     assert!(
-        acknowledged > 10 * seeds,
+        acknowledged as u64 > 10 * seeds,
         "only {acknowledged} records were acknowledged: the faults leave nothing to check"
     );
+}
+
+#[test]
+fn transactions_of_many_seeds_hold() {
+    if let Some(seed) = environment("KANAT_TRANSACTIONS_SEED") {
+        eprintln!("{:#?}", transactions::Plan::draw(seed));
+        eprintln!("{:#?}", transactions::run(seed));
+        return;
+    }
+    let (committed, seeds) =
+        run_seeds("KANAT_TRANSACTIONS", TRANSACTION_SEEDS, |seed| transactions::run(seed).committed());
+    assert!(committed as u64 > 3 * seeds, "only {committed} transactions were committed: there is little to check");
 }
 
 #[test]

@@ -52,17 +52,7 @@ impl Plan {
     pub(crate) fn draw(seed: u64) -> Plan {
         let mut random = fastrand::Rng::with_seed(seed ^ 0x6b61_6e61_7421);
         let (nodes, partitions) = (random.i32(1..=3), random.i32(1..=6));
-        let disturbances = (0..random.usize(0..=6)).map(|_| {
-            let wait = Duration::from_millis(random.u64(0..400));
-            let disturbance = if random.bool() {
-                Disturbance::MoveLeader { partition: random.i32(0..partitions), to: random.i32(0..nodes) }
-            } else {
-                let down = Duration::from_millis(random.u64(0..1_500));
-                Disturbance::RestartNode { node: random.i32(0..nodes), down }
-            };
-            (wait, disturbance)
-        });
-        let disturbances = disturbances.collect();
+        let disturbances = draw_disturbances(&mut random, nodes, partitions);
         Plan {
             seed,
             nodes,
@@ -76,6 +66,25 @@ impl Plan {
             disturbances,
         }
     }
+}
+
+/// What disturbs a cluster, in order, each after its wait.
+pub(crate) fn draw_disturbances(
+    random: &mut fastrand::Rng,
+    nodes: i32,
+    partitions: i32,
+) -> Vec<(Duration, Disturbance)> {
+    let disturbances = (0..random.usize(0..=6)).map(|_| {
+        let wait = Duration::from_millis(random.u64(0..400));
+        let disturbance = if random.bool() {
+            Disturbance::MoveLeader { partition: random.i32(0..partitions), to: random.i32(0..nodes) }
+        } else {
+            let down = Duration::from_millis(random.u64(0..1_500));
+            Disturbance::RestartNode { node: random.i32(0..nodes), down }
+        };
+        (wait, disturbance)
+    });
+    disturbances.collect()
 }
 
 fn draw_fault(random: &mut fastrand::Rng) -> FaultRule {

@@ -16,11 +16,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::history::{Fate, History, Sent};
 use crate::plan::{Disturbance, Plan};
 
-const TOPIC: &str = "t";
+pub(crate) const TOPIC: &str = "t";
 /// 2026-01-01.
-const START_MS: i64 = 1_767_225_600_000;
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
 /// By then a run is over, in simulated time: longer than any delivery timeout.
-const RUN_MAX: Duration = Duration::from_secs(600);
+pub(crate) const RUN_MAX: Duration = Duration::from_secs(600);
 
 /// Dials the broker in memory.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) async fn run(plan: Plan) -> History {
         broker.faults().add(fault.clone());
     }
     let settled = async {
-        let disturbed = disturb(&broker, &plan);
+        let disturbed = disturb(&broker, &plan.disturbances);
         let producers = (0..plan.producers)
             .map(|producer| tokio::spawn(produce(client_options(&broker), producer, settings(&plan))));
         let producers: Vec<_> = producers.collect();
@@ -63,7 +63,7 @@ pub(crate) async fn run(plan: Plan) -> History {
     timeout(RUN_MAX, settled).await.expect("the run comes to its end")
 }
 
-fn client_options(broker: &BrokerHandle) -> ClientOptions {
+pub(crate) fn client_options(broker: &BrokerHandle) -> ClientOptions {
     let every: Vec<String> = (0..9).map_while(|node| broker.addr(node).ok()).collect();
     ClientOptions::new(every)
         .with_connector(Arc::new(InMemory(broker.dialer())))
@@ -95,7 +95,7 @@ fn settings(plan: &Plan) -> Settings {
     Settings { seed: plan.seed, partitions, records, value_bytes: plan.value_bytes, options }
 }
 
-async fn connect(options: ClientOptions) -> Client {
+pub(crate) async fn connect(options: ClientOptions) -> Client {
     loop {
         // Whoever starts while nothing answers tries again.
         match Client::connect(options.clone()).await {
@@ -143,8 +143,8 @@ async fn produce(options: ClientOptions, producer: usize, settings: Settings) ->
     fates
 }
 
-async fn disturb(broker: &BrokerHandle, plan: &Plan) {
-    for (wait, disturbance) in &plan.disturbances {
+pub(crate) async fn disturb(broker: &BrokerHandle, disturbances: &[(Duration, Disturbance)]) {
+    for (wait, disturbance) in disturbances {
         sleep(*wait).await;
         match *disturbance {
             // Refused while that node is down.
