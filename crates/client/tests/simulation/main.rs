@@ -31,7 +31,7 @@ use crate::plan::Plan;
 
 /// Seeds run by default; each takes some milliseconds in an unoptimised build.
 const SEEDS: u64 = 3_000;
-const TRANSACTION_SEEDS: u64 = 600;
+const TRANSACTION_SEEDS: u64 = 200;
 const THREADS: u64 = 2;
 
 /// Runs the world of a seed under a paused clock.
