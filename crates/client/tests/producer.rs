@@ -9,7 +9,8 @@ use std::time::Duration;
 use common::{broker, brokers, client, ends, options, read_to, within};
 use kanat_broker::{FaultAction, FaultRule};
 use kanat_client::{
-    Client, Codec, Compression, ConsumerOptions, Error, Isolation, ProduceRecord, ProducerOptions, TopicPartition,
+    Acks, Client, Codec, Compression, ConsumerOptions, Error, Isolation, ProduceRecord, ProducerOptions,
+    TopicPartition, UnknownTopic,
 };
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
@@ -217,4 +218,82 @@ async fn a_dropped_producer_tells_its_records() {
     let delivery = producer.send(to(0, "v")).await.unwrap();
     drop(producer);
     assert!(matches!(within("delivery", delivery).await, Err(Error::Closed { what: "producer" })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_nobody_acknowledges_are_written_and_have_no_offset() {
+    let broker = broker().await;
+    broker.create_topic("t", 1, &[]).await.unwrap();
+    let client = client(&broker).await;
+    let options = ProducerOptions { acks: Acks::None, idempotent: false, ..ProducerOptions::default() };
+    let producer = client.producer(options).unwrap();
+    let mut expected = Vec::new();
+    for index in 0..500 {
+        let value = index.to_string();
+        let delivery = producer.send(to(0, &value)).await.unwrap();
+        if index % 100 == 0 {
+            assert_eq!(within("delivery", delivery).await.unwrap().offset, -1);
+        }
+        expected.push((index, value.into_bytes()));
+    }
+    within("flush", producer.flush()).await.unwrap();
+    // Nothing tells when the broker is done but the log itself.
+    let written = async {
+        while broker.offsets("t", 0).unwrap().2 < 500 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("writing", written).await;
+    assert_eq!(read_all(&client, 1).await[&0], expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_moved_is_followed_by_the_hint_in_the_answer() {
+    let broker = brokers(3).await;
+    broker.create_topic("t", 1, &[]).await.unwrap();
+    let client = client(&broker).await;
+    let producer = client.producer(ProducerOptions { linger_ms: 0, ..ProducerOptions::default() }).unwrap();
+    let first = producer.send(to(0, "first")).await.unwrap();
+    assert_eq!(within("delivery", first).await.unwrap().offset, 0);
+    let asked = broker.faults().add(FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::Metadata));
+    for (offset, node) in [(1, 1), (2, 2), (3, 0)] {
+        broker.move_leader("t", 0, node).await.unwrap();
+        let moved = producer.send(to(0, "moved")).await.unwrap();
+        assert_eq!(within("delivery", moved).await.unwrap().offset, offset);
+    }
+    assert_eq!(broker.faults().hits(asked), 0, "nobody had to ask for metadata");
+}
+
+/// A partition that is being created may refuse the first batch and take the second one, and then never the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_still_being_created_get_their_first_batch_first() {
+    const PARTITIONS: i32 = 8;
+    let broker = broker().await;
+    broker.create_topic("t", PARTITIONS, &[]).await.unwrap();
+    let client = client(&broker).await;
+    let refuse = |code| FaultRule::new(FaultAction::Error(code)).on(ApiKey::Produce).topic("t");
+    for partition in 0..PARTITIONS {
+        let code = if partition % 2 == 0 { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition };
+        broker.faults().add(refuse(code).partition(partition).times(1));
+    }
+    let requests = broker.faults().add(FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::Produce));
+    let options = ProducerOptions { batch_bytes_max: 1_024, linger_ms: 0, ..ProducerOptions::default() };
+    let producer = client.producer(ProducerOptions { unknown_topic: UnknownTopic::Retry, ..options }).unwrap();
+    let mut expected: HashMap<i32, Vec<(i64, Vec<u8>)>> = HashMap::new();
+    for index in 0..200 {
+        for partition in 0..PARTITIONS {
+            let value = format!("{index} {}", "x".repeat(100));
+            drop(producer.send(to(partition, &value)).await.unwrap());
+            expected.entry(partition).or_default().push((index, value.into_bytes()));
+        }
+    }
+    within("flush", producer.flush()).await.unwrap();
+    assert_eq!(read_all(&client, PARTITIONS).await, expected);
+    let batches = 200 * PARTITIONS.unsigned_abs();
+    assert!(broker.faults().hits(requests) <= u64::from(batches), "refusals are not answered by a loop of requests");
+    let partitions: Vec<_> = (0..PARTITIONS).map(|partition| TopicPartition::new("t", partition)).collect();
+    for (partition, producers) in client.admin().describe_producers(&partitions).await.unwrap() {
+        let epochs: Vec<_> = producers.unwrap().iter().map(|producer| producer.producer_epoch).collect();
+        assert_eq!(epochs, [0], "{partition} never lost a batch");
+    }
 }

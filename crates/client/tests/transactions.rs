@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use common::{client, ends, read_to, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule};
@@ -174,5 +175,61 @@ async fn after_a_commit_of_unknown_outcome_the_next_transaction_begins_when_it_i
             let expected: &[&str] = if applied { &["first", "second"] } else { &["second"] };
             assert_eq!(committed(&client).await[&0], expected, "transaction.version {level}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_nobody_waits_for_any_more_is_decided_before_the_next_transaction() {
+    for level in LEVELS {
+        let broker = broker(level).await;
+        let client = client(&broker).await;
+        let mut producer = producer(&client, "tx").await;
+        let transaction = producer.begin().await.unwrap();
+        within("delivery", transaction.send(to(0, "first")).await.unwrap()).await.unwrap();
+        let delay = FaultAction::DelayAfter(Duration::from_millis(50));
+        let rule = broker.faults().add(FaultRule::new(delay).on(ApiKey::EndTxn).times(1));
+        let arrived = async {
+            while broker.faults().hits(rule) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = arrived => {}
+            _ = transaction.commit() => panic!("the answer comes later"),
+        }
+        let transaction = within("begin", producer.begin()).await.unwrap();
+        drop(transaction.send(to(0, "second")).await.unwrap());
+        within("commit", transaction.commit()).await.unwrap();
+        assert_eq!(committed(&client).await[&0], ["first", "second"], "transaction.version {level}");
+    }
+}
+
+/// While the coordinator is busy with the transaction before, partitions of the next one wait to be enrolled. They must
+/// not be once it is aborted: that would open another transaction, which only a fence could end.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_not_enrolled_behind_the_end_of_their_transaction() {
+    for level in LEVELS {
+        let options = BrokerOptions::default()
+            .with_auto_create_topics(false)
+            .with_transaction_version(level)
+            .with_transaction_marker_delay_ms(20);
+        let broker = Broker::start(options).await.unwrap();
+        broker.create_topic("t", PARTITIONS, &[]).await.unwrap();
+        let client = client(&broker).await;
+        let mut producer = producer(&client, "tx").await;
+        for round in 0..10 {
+            let transaction = within("begin", producer.begin()).await.unwrap();
+            drop(transaction.send(to(0, "kept")).await.unwrap());
+            within("commit", transaction.commit()).await.unwrap();
+            let transaction = within("begin", producer.begin()).await.unwrap();
+            drop(transaction.send(to(1, "lost")).await.unwrap());
+            // In some rounds the enrolment is on its way by then.
+            tokio::time::sleep(Duration::from_millis(round)).await;
+            within("abort", transaction.abort()).await.unwrap();
+        }
+        within("commit", producer.begin().await.unwrap().commit()).await.unwrap();
+        let seen = committed(&client).await;
+        assert_eq!(seen.into_iter().map(|(index, read)| (index, read.len())).collect::<Vec<_>>(), [(0, 10)]);
     }
 }
