@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kanat_protocol::messages::ApiKey;
+use kanat_telemetry::PendingRequest;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// What a waiter gets: the response frame, or why there will be none.
@@ -26,7 +27,7 @@ pub(super) enum Waiter {
     /// To the one future that waits for it.
     One(oneshot::Sender<Answer>),
     /// To a task that has many requests under way.
-    Shared { token: u64, answers: mpsc::UnboundedSender<Answered> },
+    Shared { token: u64, answers: mpsc::UnboundedSender<Answered>, counted: Option<PendingRequest> },
 }
 
 impl Waiter {
@@ -34,7 +35,12 @@ impl Waiter {
     fn send(self, answer: Answer) {
         match self {
             Waiter::One(waiter) => drop(waiter.send(answer)),
-            Waiter::Shared { token, answers } => drop(answers.send(Answered { token, answer })),
+            Waiter::Shared { token, answers, counted } => {
+                if let (Some(counted), Ok(frame)) = (counted, &answer) {
+                    counted.answered(frame.len());
+                }
+                drop(answers.send(Answered { token, answer }));
+            }
         }
     }
 }

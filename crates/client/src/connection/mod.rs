@@ -265,11 +265,16 @@ impl Link {
     ) -> Result<Q::Response> {
         let body = self.exchange(api, version, request, timeout, Passage::Ordinary).await?;
         let response: Q::Response = self.decode(api, version, body)?;
-        if let Some(silence) = self.throttle.on_answer(api, version, &response) {
+        self.note_throttle(api, version, &response);
+        Ok(response)
+    }
+
+    /// Keeps silent as long as the answer asks for.
+    fn note_throttle<M: Body>(&self, api: ApiKey, version: i16, response: &M) {
+        if let Some(silence) = self.throttle.on_answer(api, version, response) {
             tracing::debug!(broker = %self.address, ?api, silence_ms = silence.as_millis(), "throttled");
             self.metrics.iter().for_each(|metrics| metrics.throttled(silence));
         }
-        Ok(response)
     }
 
     /// As [`request`](Self::request), in the way `passage` says.
@@ -307,8 +312,9 @@ impl Link {
             reason: error.to_string(),
         })?;
         let mut in_flight = self.shared.in_flight.lock();
+        let counted = self.metrics.as_ref().map(|metrics| metrics.request(api as i16, &api));
         if let Some((token, answers)) = answers {
-            let waiter = Waiter::Shared { token, answers: answers.clone() };
+            let waiter = Waiter::Shared { token, answers: answers.clone(), counted };
             in_flight.register_waiter(id, api, waiter, None).map_err(|reason| self.not_sent(&reason))?;
         } else if let Some(reason) = in_flight.closed() {
             return Err(self.not_sent(reason));
@@ -328,11 +334,15 @@ impl Link {
 
     /// Decodes the answer of a submitted request.
     pub(crate) fn decode_answer<M: Body>(&self, api: ApiKey, version: i16, answer: Answer) -> Result<M> {
-        let frame = answer.map_err(|reason| self.lost(api, reason))?;
+        let frame = answer.map_err(|reason| {
+            let error = self.lost(api, reason);
+            self.count_error(api, error.kind());
+            error
+        })?;
         let (_, body) = frame::decode_response_header(frame, api, version)
             .map_err(|error| self.malformed(api, error.to_string()))?;
         let response = self.decode(api, version, body)?;
-        self.throttle.on_answer(api, version, &response);
+        self.note_throttle(api, version, &response);
         Ok(response)
     }
 
