@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# usage: tests/peers/kafka.sh start DIR [--nodes 1|3] [--parent PID] [--set KEY=VALUE]...
+# usage: tests/peers/kafka.sh start DIR [--nodes 1|3] [--parent PID] [--listener PROTOCOL]... [--set KEY=VALUE]...
 #        tests/peers/kafka.sh stop DIR        shuts it down; DIR keeps the data
 #        tests/peers/kafka.sh destroy DIR     kills it and removes DIR
 #        tests/peers/kafka.sh stop-node|kill-node|start-node DIR NODE
 #
-# In VALUE, @NODE@ stands for the number of the node.
+# In VALUE, @NODE@ stands for the number of the node. Beside PLAINTEXT every node gets a listener of each further PROTOCOL (SSL,
+# SASL_SSL, SASL_PLAINTEXT), of the same name; DIR/NODE/port.PROTOCOL holds its port.
 # A real Apache Kafka (KRaft, every node broker and controller) on free ports of 127.0.0.1, with all its files in DIR.
 # `start` returns when every node answers and prints the bootstrap servers, which DIR/bootstrap also holds.
 # With --parent the cluster is destroyed once that process is gone, so that a killed test leaves nothing behind.
@@ -135,12 +136,20 @@ end_node() { # DIR NODE SIGNAL
   rm -f "$1/$2/pid"
 }
 
-start_cluster() { # DIR NODES PARENT SETTING...
-  local dir=$1 nodes=$2 parent=$3 ports voters='' servers='' node setting
-  shift 3
+add_listener() { # DIR NODE PROTOCOL PORT
+  echo "$4" >"$1/$2/port.$3"
+  sed -i -E -e "s#^(advertised\.)?listeners=.*#&,$3://127.0.0.1:$4#" -e "s#^listener\.security\.protocol\.map=.*#&,$3:$3#" \
+    "$1/$2/server.properties"
+}
+
+start_cluster() { # DIR NODES PARENT PROTOCOLS SETTING...
+  local dir=$1 nodes=$2 parent=$3 protocols ports voters='' servers='' node setting next protocol
+  read -ra protocols <<<"$4"
+  shift 4
   [ -z "$(ls -A "$dir")" ] || fail "'$dir' is not empty: a cluster starts in a folder of its own"
   [ -f "$KAFKA_LIBS/kafka_2.13-$KAFKA_VERSION.jar" ] || fail "no Kafka in $KAFKA_LIBS: run tests/peers/fetch.sh first"
-  read -ra ports <<<"$(free_ports $((2 * nodes)))"
+  read -ra ports <<<"$(free_ports $(((2 + ${#protocols[@]}) * nodes)))"
+  next=$((2 * nodes))
   for ((node = 1; node <= nodes; node++)); do
     servers+=",127.0.0.1:${ports[2 * node - 2]}"
     voters+=",$node@127.0.0.1:${ports[2 * node - 1]}"
@@ -150,6 +159,9 @@ start_cluster() { # DIR NODES PARENT SETTING...
     mkdir -p "$dir/$node"
     echo "${ports[2 * node - 2]}" >"$dir/$node/port"
     write_config "$dir" "$node" "$nodes" "${ports[2 * node - 2]}" "${ports[2 * node - 1]}" "${voters#,}"
+    for protocol in "${protocols[@]}"; do
+      add_listener "$dir" "$node" "$protocol" "${ports[next++]}"
+    done
     for setting in "$@"; do echo "${setting//@NODE@/$node}" >>"$dir/$node/server.properties"; done
   done
   format_first_node "$dir" || fail "the first node could not be formatted, see $dir/format.log"
@@ -184,17 +196,18 @@ shift 2
 dir=$(cd "$dir" && pwd)
 case $command in
 start)
-  nodes=1 parent='' settings=()
+  nodes=1 parent='' protocols='' settings=()
   while [ $# -gt 0 ]; do
     case $1 in
     --nodes) nodes=$2 ;;
     --parent) parent=$2 ;;
+    --listener) protocols+=" $2" ;;
     --set) settings+=("$2") ;;
     *) fail "unknown option '$1'" ;;
     esac
     shift 2
   done
-  start_cluster "$dir" "$nodes" "$parent" "${settings[@]}"
+  start_cluster "$dir" "$nodes" "$parent" "$protocols" "${settings[@]}"
   ;;
 stop) end_cluster "$dir" TERM ;;
 destroy)

@@ -44,10 +44,21 @@ impl Kafka {
     /// # Panics
     /// When it does not start; the message holds what the script said.
     pub fn start_with(nodes: u32, settings: &[&str]) -> Kafka {
+        Kafka::start_listening(nodes, &[], settings)
+    }
+
+    /// Starts a cluster with a listener of each of these protocols beside the plain one, and with further settings.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what the script said.
+    pub fn start_listening(nodes: u32, protocols: &[&str], settings: &[&str]) -> Kafka {
         let dir = tempfile::Builder::new().prefix("kanat-kafka-").tempdir().expect("a temporary folder");
         let mut command = script("kafka.sh");
         command.arg("start").arg(dir.path()).args(["--nodes", &nodes.to_string()]);
         command.args(["--parent", &std::process::id().to_string()]);
+        for protocol in protocols {
+            command.args(["--listener", protocol]);
+        }
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -67,6 +78,15 @@ impl Kafka {
     /// `host:port` of every node, separated by commas.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// `host:port` of the first node's listener of a protocol it was started with.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn listener(&self, protocol: &str) -> String {
+        let port = std::fs::read_to_string(self.dir.path().join(format!("1/port.{protocol}")));
+        format!("127.0.0.1:{}", port.expect("the cluster has such a listener").trim())
     }
 
     /// Creates `topic` and fills it.

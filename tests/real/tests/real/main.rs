@@ -13,5 +13,6 @@ mod groups;
 mod interop;
 mod kill;
 mod produce;
+mod security;
 mod seen;
 mod sync;
