@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     init_log();
-    let output = Output::detect();
+    let output = if cli.command.is_tool() { Output::Data } else { Output::detect() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

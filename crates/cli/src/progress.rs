@@ -32,7 +32,7 @@ impl Progress {
     pub(crate) fn start(output: Output, follow: bool) -> Self {
         let target = match output {
             Output::Terminal => ProgressDrawTarget::stderr(),
-            Output::Json => ProgressDrawTarget::hidden(),
+            Output::Json | Output::Data => ProgressDrawTarget::hidden(),
         };
         let bar = if follow { ProgressBar::no_length() } else { ProgressBar::new(1) };
         bar.set_draw_target(target);

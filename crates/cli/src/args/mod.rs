@@ -1,9 +1,15 @@
 //! The command line: OLake's verbs and flags, and ours.
 
+mod admin;
+mod tools;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kanat_sync::config::Secret;
+
+pub(crate) use self::admin::*;
+pub(crate) use self::tools::*;
 
 /// Kafka topics into tables, with an embedded broker to try it on.
 #[derive(Debug, Parser)]
@@ -15,6 +21,31 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Command {
+    /// Whether standard output holds data only, and everything said goes to standard error.
+    pub(crate) fn is_tool(&self) -> bool {
+        match self {
+            Command::Spec
+            | Command::Check
+            | Command::Discover
+            | Command::Sync(_)
+            | Command::ClearDestination
+            | Command::Dev(_)
+            | Command::Demo(_) => false,
+            Command::Topic(_)
+            | Command::Produce(_)
+            | Command::Consume(_)
+            | Command::Group(_)
+            | Command::Config(_)
+            | Command::Acl(_)
+            | Command::Cluster(_)
+            | Command::User(_)
+            | Command::Quota(_)
+            | Command::Transaction(_) => true,
+        }
+    }
 }
 
 /// What to do.
@@ -30,56 +61,73 @@ pub(crate) enum Command {
     Sync(SyncArgs),
     /// Delete the tables of the selected topics
     ClearDestination,
-    /// List, create, delete and describe topics
+    /// List, describe, create, change and delete topics
     Topic(TopicArgs),
-    /// Send the lines of standard input as records
+    /// Send the lines of a file or of standard input as records
     Produce(ProduceArgs),
-    /// Print the records of a topic
+    /// Print the records of topics
     Consume(ConsumeArgs),
+    /// List, describe, reset and delete consumer groups
+    Group(GroupArgs),
+    /// Show and change configurations of topics, brokers and groups
+    Config(ConfigArgs),
+    /// List, add and remove access control entries
+    Acl(AclArgs),
+    /// Show brokers, features and log folders, elect leaders, move copies
+    Cluster(ClusterVerbArgs),
+    /// List, set and delete users that log in with SCRAM
+    User(UserArgs),
+    /// List, set and remove quotas
+    Quota(QuotaArgs),
+    /// List, describe and end transactions
+    Transaction(TransactionArgs),
     /// Run a broker for development
     Dev(DevArgs),
     /// See it work: broker, records, discovery, sync and a table, in one go
     Demo(DemoArgs),
 }
 
+/// Where help shows the flags of OLake.
+const FILES_HEADING: &str = "Flags of spec, check, discover, sync and clear-destination";
+
 /// Flags that every verb accepts, with OLake's names.
 #[derive(Debug, Args)]
 pub(crate) struct FileArgs {
-    /// Source configuration, source.json
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Source configuration, source.json; for the tools also a properties file of the Java client
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Destination configuration, destination.json
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "FILE")]
     pub(crate) destination: Option<PathBuf>,
     /// For spec: describe this destination instead of the source [parquet]
-    #[arg(long, global = true, value_name = "TYPE")]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "TYPE")]
     pub(crate) destination_type: Option<String>,
     /// Catalog of topics, streams.json
-    #[arg(long, visible_alias = "streams", global = true, value_name = "FILE")]
+    #[arg(long, help_heading = FILES_HEADING, visible_alias = "streams", global = true, value_name = "FILE")]
     pub(crate) catalog: Option<PathBuf>,
     /// State of earlier syncs, state.json; without it a sync starts without one
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     /// For discover: compare this catalog with --streams and ask no broker
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "FILE")]
     pub(crate) difference: Option<PathBuf>,
     /// Records that are turned into columns at once
-    #[arg(long, global = true, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) destination_buffer_size: u32,
     /// Topics that discovery looks at at the same time
-    #[arg(long, global = true, value_name = "TOPICS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "TOPICS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_discover_threads: u32,
     /// Put streams.json, state.json and stats.json into the temporary folder of the system
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = FILES_HEADING, global = true, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub(crate) no_save: bool,
     /// Key that --config and --destination were encrypted with
-    #[arg(long, global = true, value_name = "KEY", env = "KANAT_ENCRYPTION_KEY", hide_env_values = true, value_parser = secret)]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "KEY", env = "KANAT_ENCRYPTION_KEY", hide_env_values = true, value_parser = secret)]
     pub(crate) encryption_key: Option<Secret>,
     /// First half of destination_database for topics that discovery finds [default: kafka]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "NAME")]
     pub(crate) destination_database_prefix: Option<String>,
     /// Seconds that discovery may take; below 1 means 300
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, help_heading = FILES_HEADING, global = true, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
     pub(crate) timeout: i64,
 }
 
@@ -122,126 +170,6 @@ pub(crate) struct SyncArgs {
     pub(crate) seal_interval_ms: u64,
 }
 
-/// Which cluster a tool talks to.
-#[derive(Debug, Args)]
-pub(crate) struct ClusterArgs {
-    /// Brokers to contact first; without it those of --config, else 127.0.0.1:9092
-    #[arg(short, long, value_name = "HOST:PORT,...")]
-    pub(crate) bootstrap: Option<String>,
-}
-
-/// Flags of topic.
-#[derive(Debug, Args)]
-pub(crate) struct TopicArgs {
-    /// What to do with topics.
-    #[command(subcommand)]
-    pub(crate) command: TopicCommand,
-}
-
-/// What to do with topics.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TopicCommand {
-    /// Names and partition counts of all topics
-    List {
-        /// The cluster.
-        #[command(flatten)]
-        cluster: ClusterArgs,
-        /// Show internal topics too
-        #[arg(long)]
-        internal: bool,
-    },
-    /// Make a topic
-    Create {
-        /// The cluster.
-        #[command(flatten)]
-        cluster: ClusterArgs,
-        /// Its name
-        topic: String,
-        /// Number of partitions
-        #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
-        partitions: i32,
-        /// Copies of each partition; -1 lets the cluster choose
-        #[arg(short, long, default_value_t = -1, allow_negative_numbers = true)]
-        replication_factor: i16,
-        /// A topic config such as cleanup.policy=compact; may be repeated
-        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-        configs: Vec<(String, String)>,
-    },
-    /// Delete topics
-    Delete {
-        /// The cluster.
-        #[command(flatten)]
-        cluster: ClusterArgs,
-        /// Their names
-        #[arg(required = true)]
-        topics: Vec<String>,
-    },
-    /// Leaders and offsets of each partition
-    Describe {
-        /// The cluster.
-        #[command(flatten)]
-        cluster: ClusterArgs,
-        /// Its name
-        topic: String,
-    },
-}
-
-/// Flags of produce.
-#[derive(Debug, Args)]
-pub(crate) struct ProduceArgs {
-    /// The cluster.
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-    /// The topic
-    pub(crate) topic: String,
-    /// What separates key and value in a line; without it lines are values and keys are null
-    #[arg(short = 'k', long, value_name = "TEXT")]
-    pub(crate) key_separator: Option<String>,
-    /// Partition; without it the key or chance decides
-    #[arg(short, long, value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) partition: Option<i32>,
-    /// A header of every record; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) headers: Vec<(String, String)>,
-    /// Lines are JSON objects with key, value, headers, partition and timestamp
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Send an empty value as null (a tombstone)
-    #[arg(short = 'Z', long)]
-    pub(crate) null_values: bool,
-}
-
-/// Flags of consume.
-#[derive(Debug, Args)]
-pub(crate) struct ConsumeArgs {
-    /// The cluster.
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-    /// The topic
-    pub(crate) topic: String,
-    /// Print the key and this text before each value
-    #[arg(short = 'k', long, value_name = "TEXT")]
-    pub(crate) key_separator: Option<String>,
-    /// Only this partition; may be repeated
-    #[arg(short, long = "partition", value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) partitions: Vec<i32>,
-    /// Where to begin: beginning, end, an offset, or -N for the last N
-    #[arg(short, long, default_value = "beginning", allow_hyphen_values = true, value_parser = crate::commands::consume::start)]
-    pub(crate) offset: crate::commands::consume::Start,
-    /// Stop after this many records
-    #[arg(short, long, value_name = "RECORDS")]
-    pub(crate) count: Option<u64>,
-    /// Stop at the end of every partition, as it was at the start
-    #[arg(short = 'e', long)]
-    pub(crate) exit_at_end: bool,
-    /// One JSON object a record, with partition, offset, timestamp, key, value and headers
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Show records of open and aborted transactions too
-    #[arg(long)]
-    pub(crate) read_uncommitted: bool,
-}
-
 /// Flags of dev.
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
@@ -268,14 +196,6 @@ pub(crate) struct DemoArgs {
     /// Records to produce
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) records: u64,
-}
-
-/// `KEY=VALUE`.
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("must be KEY=VALUE, not {text}")),
-    }
 }
 
 #[cfg(test)]

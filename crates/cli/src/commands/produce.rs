@@ -1,14 +1,18 @@
-//! `kanat produce`: the lines of standard input as records.
+//! `kanat produce`: the lines of a file or of standard input as records.
 
-use std::io::{self, BufRead, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
-use kanat_client::{Client, ProduceRecord, ProducerOptions};
+use kanat_client::{
+    Acks, Client, DeliveryFuture, ProduceRecord, Producer, ProducerOptions, Transaction, TransactionalOptions,
+};
 use kanat_sync::{Error, Result};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::client::connect;
 use super::deliveries::Deliveries;
+use super::record_json::{self, Input};
 use crate::args::{FileArgs, ProduceArgs};
 use crate::output::{complain, grouped};
 
@@ -18,20 +22,7 @@ const LINES_WAITING_MAX: usize = 1_024;
 /// Bytes one line may have.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
-/// A header: its key and its value, null or bytes.
-type Header = (Vec<u8>, Option<Vec<u8>>);
-
-/// One record to send.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Input {
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<Header>,
-    partition: Option<i32>,
-    timestamp: Option<i64>,
-}
-
-/// Sends every line and waits until all are acknowledged.
+/// Sends every line and says how many there were.
 pub(super) async fn run(files: &FileArgs, args: &ProduceArgs) -> Result<()> {
     let client = connect(files, &args.cluster).await?;
     let sent = produce(&client, args).await?;
@@ -40,10 +31,58 @@ pub(super) async fn run(files: &FileArgs, args: &ProduceArgs) -> Result<()> {
 }
 
 async fn produce(client: &Client, args: &ProduceArgs) -> Result<u64> {
+    let fail = |error| Error::kafka(format!("producing to {}", args.topic), error);
+    let options = ProducerOptions {
+        compression: args.compression,
+        acks: args.acks,
+        // Idempotence needs every copy.
+        idempotent: args.acks == Acks::All,
+        linger_ms: args.linger_ms,
+        ..ProducerOptions::default()
+    };
+    let Some(id) = &args.transactional_id else {
+        let producer = client.producer(options).map_err(fail)?;
+        let sent = send_all(Target::Producer(&producer), args).await?;
+        producer.flush().await.map_err(fail)?;
+        return Ok(sent);
+    };
+    let options = TransactionalOptions { producer: options, ..TransactionalOptions::new(id) };
+    let mut producer = client.transactional_producer(options).await.map_err(fail)?;
+    let transaction = producer.begin().await.map_err(fail)?;
+    match send_all(Target::Transaction(&transaction), args).await {
+        Ok(sent) => {
+            transaction.commit().await.map_err(fail)?;
+            Ok(sent)
+        }
+        Err(error) => {
+            // The failure that led here is the one to tell; the coordinator aborts what is left open.
+            let _ = transaction.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// What records are sent through.
+#[derive(Debug, Clone, Copy)]
+enum Target<'a> {
+    Producer(&'a Producer),
+    Transaction(&'a Transaction<'a>),
+}
+
+impl Target<'_> {
+    async fn send(self, record: ProduceRecord<'_>) -> kanat_client::Result<DeliveryFuture> {
+        match self {
+            Target::Producer(producer) => producer.send(record).await,
+            Target::Transaction(transaction) => transaction.send(record).await,
+        }
+    }
+}
+
+/// Sends every line and waits until all are acknowledged.
+async fn send_all(target: Target<'_>, args: &ProduceArgs) -> Result<u64> {
     let action = || format!("producing to {}", args.topic);
-    let fail = |error: kanat_client::Error| Error::kafka(action(), error);
-    let producer = client.producer(ProducerOptions::default()).map_err(fail)?;
-    let mut lines = read_lines()?;
+    let fail = |error| Error::kafka(action(), error);
+    let mut lines = read_lines(args.file.as_deref())?;
     let mut deliveries = Deliveries::default();
     let mut sent = 0_u64;
     while let Some(line) = lines.recv().await {
@@ -59,11 +98,10 @@ async fn produce(client: &Client, args: &ProduceArgs) -> Result<u64> {
             headers: &headers,
             timestamp: input.timestamp,
         };
-        let delivery = producer.send(record).await.map_err(fail)?;
+        let delivery = target.send(record).await.map_err(fail)?;
         deliveries.push(delivery).await.map_err(fail)?;
         sent += 1;
     }
-    producer.flush().await.map_err(fail)?;
     deliveries.finish().await.map_err(fail)?;
     Ok(sent)
 }
@@ -71,11 +109,17 @@ async fn produce(client: &Client, args: &ProduceArgs) -> Result<u64> {
 /// A line, or why it could not be read.
 type Line = std::result::Result<Vec<u8>, String>;
 
-/// Reads standard input on a thread of its own: a terminal can keep it waiting for ever.
-fn read_lines() -> Result<mpsc::Receiver<Line>> {
+/// Reads a file or standard input on a thread of its own: a terminal can keep it waiting for ever.
+fn read_lines(path: Option<&Path>) -> Result<mpsc::Receiver<Line>> {
     let (sender, lines) = mpsc::channel(LINES_WAITING_MAX);
+    let mut input: Box<dyn BufRead + Send> = match path {
+        Some(path) => {
+            let file = File::open(path).map_err(|source| Error::FileUnreadable { path: path.to_owned(), source })?;
+            Box::new(BufReader::new(file))
+        }
+        None => Box::new(BufReader::new(io::stdin())),
+    };
     let read = move || {
-        let mut input = io::stdin().lock();
         while let Some(line) = next_line(&mut input) {
             let failed = line.is_err();
             // Nobody listens any more once sending failed.
@@ -84,9 +128,9 @@ fn read_lines() -> Result<mpsc::Receiver<Line>> {
             }
         }
     };
-    match std::thread::Builder::new().name("stdin".to_owned()).spawn(read) {
+    match std::thread::Builder::new().name("input".to_owned()).spawn(read) {
         Ok(_) => Ok(lines),
-        Err(error) => Err(Error::Internal { reason: format!("no thread for standard input: {error}") }),
+        Err(error) => Err(Error::Internal { reason: format!("no thread for the input: {error}") }),
     }
 }
 
@@ -111,9 +155,14 @@ fn next_line(input: &mut impl BufRead) -> Option<Line> {
 }
 
 fn parse_line(line: Vec<u8>, args: &ProduceArgs) -> std::result::Result<Input, String> {
-    let mut input = if args.json { parse_json(&line)? } else { split(line, args.key_separator.as_deref()) };
+    let mut input = if args.json { record_json::parse(&line)? } else { split(line, args.key_separator.as_deref()) };
     if args.null_values && input.value.as_ref().is_some_and(Vec::is_empty) {
         input.value = None;
+    }
+    if let Some(marker) = &args.null_marker {
+        let is_marker = |bytes: &mut Vec<u8>| bytes == marker.as_bytes();
+        input.key.take_if(is_marker);
+        input.value.take_if(is_marker);
     }
     input.partition = args.partition.or(input.partition);
     let common = args.headers.iter().map(|(key, value)| (key.clone().into_bytes(), Some(value.clone().into_bytes())));
@@ -132,52 +181,6 @@ fn split(line: Vec<u8>, separator: Option<&str>) -> Input {
             ..Input::default()
         },
         None => Input { value: Some(line), ..Input::default() },
-    }
-}
-
-/// An object as `kanat consume --json` prints it.
-fn parse_json(line: &[u8]) -> std::result::Result<Input, String> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let Value::Object(object) = value else { return Err("must be a JSON object".to_owned()) };
-    let mut input = Input::default();
-    for (key, value) in &object {
-        match key.as_str() {
-            "key" => input.key = to_bytes(value),
-            "value" => input.value = to_bytes(value),
-            "headers" => input.headers = headers(value)?,
-            "partition" => {
-                let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
-                input.partition = Some(number.ok_or("partition must be a whole number")?);
-            }
-            "timestamp" => {
-                input.timestamp = Some(value.as_i64().ok_or("timestamp must be milliseconds, a whole number")?);
-            }
-            // Printed by consume; the broker chooses it anew.
-            "offset" => {}
-            other => return Err(format!("unknown key {other}")),
-        }
-    }
-    Ok(input)
-}
-
-fn headers(value: &Value) -> std::result::Result<Vec<Header>, String> {
-    const SHAPE: &str = "headers must be a list of [key, value]";
-    let mut headers = Vec::new();
-    for pair in value.as_array().ok_or(SHAPE)? {
-        match pair.as_array().map(Vec::as_slice) {
-            Some([Value::String(key), value]) => headers.push((key.clone().into_bytes(), to_bytes(value))),
-            _ => return Err(SHAPE.to_owned()),
-        }
-    }
-    Ok(headers)
-}
-
-/// Text as it is, null as null, anything else as JSON.
-fn to_bytes(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone().into_bytes()),
-        other => Some(other.to_string().into_bytes()),
     }
 }
 
@@ -206,22 +209,11 @@ mod tests {
         assert_eq!(parse("-k =>", "a=>"), Ok(input(Some("a"), Some(""))));
         assert_eq!(parse("-k => -Z", "a=>"), Ok(input(Some("a"), None)));
         assert_eq!(parse("-k :", "plain"), Ok(input(None, Some("plain"))));
+        assert_eq!(parse("-k : --null-marker NULL", "NULL:NULL"), Ok(input(None, None)));
+        assert_eq!(parse("--null-marker NULL", "NULLS"), Ok(input(None, Some("NULLS"))));
         assert_eq!(parse("-p 3", "x").unwrap().partition, Some(3));
         let headers = parse("-H a=1 -H a=2", "x").unwrap().headers;
         assert_eq!(headers, [(b"a".to_vec(), Some(b"1".to_vec())), (b"a".to_vec(), Some(b"2".to_vec()))]);
-    }
-
-    #[test]
-    fn json_lines_hold_every_part_of_a_record() {
-        let line = r#"{"key":"k","value":{"id":1},"headers":[["h",null]],"partition":2,"timestamp":5,"offset":9}"#;
-        let input = parse("--json", line).unwrap();
-        assert_eq!((input.key.as_deref(), input.value.as_deref()), (Some(&b"k"[..]), Some(&br#"{"id":1}"#[..])));
-        assert_eq!((input.partition, input.timestamp), (Some(2), Some(5)));
-        assert_eq!(input.headers, [(b"h".to_vec(), None)]);
-        assert_eq!(parse("--json", r#"{"key":null,"value":null}"#), Ok(Input::default()));
-        for line in ["[]", "{", r#"{"colour":1}"#, r#"{"headers":{}}"#, r#"{"partition":"x"}"#] {
-            assert!(parse("--json", line).is_err(), "{line}");
-        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Standard output, in one of two forms: a readable view for a person at a terminal, messages as JSON
-//! lines for a program. Warnings and failures also go to standard error, as sentences, in both.
+//! lines for a program. Warnings and failures also go to standard error, as sentences, in both. The tools have data only
+//! on standard output.
 
 mod json;
+mod rows;
 mod terminal;
 
 use std::io::{self, IsTerminal, Write};
@@ -10,6 +12,8 @@ use kanat_sync::Error;
 use kanat_sync::config::Warning;
 use kanat_sync::message::{Level, Message};
 
+pub(crate) use self::rows::Rows;
+
 /// Who reads standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
@@ -17,6 +21,8 @@ pub(crate) enum Output {
     Terminal,
     /// A program.
     Json,
+    /// Whoever wants the data of a tool: whatever else there is to say goes to standard error.
+    Data,
 }
 
 impl Output {
@@ -30,6 +36,7 @@ impl Output {
         match self {
             Self::Terminal => line(&terminal::render(message)),
             Self::Json => line(&json::render(message)),
+            Self::Data => complain(&terminal::render(message)),
         }
     }
 

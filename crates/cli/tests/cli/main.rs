@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod administration;
 mod against_a_broker;
 mod demo;
 mod files;

@@ -1,16 +1,20 @@
-//! `kanat consume`: the records of a topic on standard output.
+//! `kanat consume`: the records of topics on standard output.
+
+mod format;
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use kanat_client::{Client, ConsumerOptions, Fetched, Isolation, OffsetSpec, TopicPartition};
 use kanat_protocol::batch::Record;
 use kanat_protocol::compression::Decompressor;
 use kanat_sync::{Error, Result};
-use serde_json::{Map, Value, json};
 
+pub(crate) use self::format::Format;
 use super::client::connect;
+use super::record_json::to_json;
 use crate::args::{ConsumeArgs, FileArgs};
 use crate::interrupt::on_signals;
 
@@ -44,11 +48,11 @@ pub(crate) fn start(text: &str) -> std::result::Result<Start, String> {
     }
 }
 
-/// Where one partition is read from, and where it ended when the command began.
+/// Where one partition is read from, and before which offset it is done with, if ever.
 #[derive(Debug, Clone, Copy)]
 struct Range {
     start: i64,
-    end: i64,
+    end: Option<i64>,
 }
 
 /// Prints records until a limit, the end or a signal.
@@ -69,81 +73,116 @@ pub(super) async fn run(files: &FileArgs, args: &ConsumeArgs) -> Result<()> {
 }
 
 async fn consume(client: &Client, args: &ConsumeArgs) -> Result<()> {
-    let ranges = ranges(client, args).await?;
-    let isolation = if args.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
-    let options = ConsumerOptions { isolation, ..ConsumerOptions::default() };
+    let mut open = ranges(client, args).await?;
+    let options = ConsumerOptions { isolation: isolation(args), ..ConsumerOptions::default() };
     let mut consumer = client.consumer(options).map_err(|error| Error::kafka("making a consumer", error))?;
-    consumer.assign(ranges.iter().map(|(partition, range)| (partition.clone(), range.start)));
-    let mut open = ranges;
-    if args.exit_at_end {
-        open.retain(|_, range| range.start < range.end);
-    }
+    open.retain(|_, range| range.end.is_none_or(|end| range.start < end));
+    consumer.assign(open.iter().map(|(partition, range)| (partition.clone(), range.start)));
+    let topics = args.topics.join(", ");
     let mut printer = Printer::new(args);
     while !open.is_empty() && !printer.is_done() {
-        let fetched = consumer.next().await.map_err(|error| Error::kafka(format!("reading {}", args.topic), error))?;
+        let fetched = consumer.next().await.map_err(|error| Error::kafka(format!("reading {topics}"), error))?;
         let Some(range) = open.get(&fetched.tp) else { continue };
-        let limit = if args.exit_at_end { range.end } else { i64::MAX };
-        if printer.print(&fetched, limit)? == Reader::Gone {
-            return Ok(());
-        }
-        if fetched.next_offset >= limit {
-            open.remove(&fetched.tp);
+        let end = range.end.unwrap_or(i64::MAX);
+        match printer.print(&fetched, end)? {
+            Progress::ReaderGone => return Ok(()),
+            Progress::Reached => drop(open.remove(&fetched.tp)),
+            Progress::Further if fetched.next_offset >= end => drop(open.remove(&fetched.tp)),
+            Progress::Further => {}
         }
     }
     Ok(())
 }
 
-async fn ranges(client: &Client, args: &ConsumeArgs) -> Result<HashMap<TopicPartition, Range>> {
-    let topic = &args.topic;
-    let fail = |error| Error::kafka(format!("asking for the offsets of {topic}"), error);
-    let metadata = client.metadata(Some(&[topic])).await.map_err(fail)?;
-    let Some(info) = metadata.topic(topic) else {
-        return Err(Error::kafka(format!("reading {topic}"), "the topic does not exist"));
-    };
-    let mut partitions: Vec<i32> = info.partitions.iter().map(|partition| partition.partition).collect();
-    if !args.partitions.is_empty() {
-        if let Some(unknown) = args.partitions.iter().find(|partition| !partitions.contains(partition)) {
-            let reason = format!("partition {unknown} does not exist; it has {}", partitions.len());
-            return Err(Error::kafka(format!("reading {topic}"), reason));
-        }
-        partitions.retain(|partition| args.partitions.contains(partition));
-    }
-    let ask = |spec| {
-        let asked = partitions.iter().map(|&partition| (TopicPartition::new(topic.as_str(), partition), spec));
-        asked.collect::<Vec<_>>()
-    };
-    let isolation = if args.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
-    let first = client.list_offsets(&ask(OffsetSpec::Earliest), isolation).await.map_err(fail)?;
-    let last = client.list_offsets(&ask(OffsetSpec::Latest), isolation).await.map_err(fail)?;
-    let pairs = first.into_iter().zip(last).map(|((partition, first), (_, last))| {
-        let start = match args.offset {
-            Start::Beginning => first.offset,
-            Start::End => last.offset,
-            Start::At(offset) => offset,
-            Start::Last(count) => last.offset.saturating_sub(count).max(first.offset),
-        };
-        (partition, Range { start, end: last.offset })
-    });
-    Ok(pairs.collect())
+fn isolation(args: &ConsumeArgs) -> Isolation {
+    if args.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted }
 }
 
-/// Whether somebody still reads standard output.
+/// The partitions the command line means.
+async fn partitions(client: &Client, args: &ConsumeArgs) -> Result<Vec<TopicPartition>> {
+    let mut all = Vec::new();
+    let names: Vec<&str> = args.topics.iter().map(String::as_str).collect();
+    let metadata = client.metadata(Some(&names)).await;
+    let metadata = metadata.map_err(|error| Error::kafka(format!("reading {}", args.topics.join(", ")), error))?;
+    for topic in names {
+        let action = || format!("reading {topic}");
+        let info = metadata.require_topic(topic).map_err(|error| match error {
+            kanat_client::Error::UnknownTopic { .. } => Error::kafka(action(), "the topic does not exist"),
+            error => Error::kafka(action(), error),
+        })?;
+        if let Some(unknown) = args.partitions.iter().find(|partition| info.partition(**partition).is_none()) {
+            let reason = format!("partition {unknown} does not exist; it has {}", info.partitions.len());
+            return Err(Error::kafka(action(), reason));
+        }
+        let numbers = info.partitions.iter().map(|partition| partition.partition);
+        let wanted = numbers.filter(|number| args.partitions.is_empty() || args.partitions.contains(number));
+        all.extend(wanted.map(|partition| TopicPartition::new(topic, partition)));
+    }
+    Ok(all)
+}
+
+async fn ranges(client: &Client, args: &ConsumeArgs) -> Result<HashMap<TopicPartition, Range>> {
+    let partitions = partitions(client, args).await?;
+    let fail = |error| Error::kafka(format!("asking for the offsets of {}", args.topics.join(", ")), error);
+    let ask = async |spec| {
+        let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
+        let listed = client.list_offsets(&asked, isolation(args)).await.map_err(fail)?;
+        Ok::<Vec<i64>, Error>(listed.into_iter().map(|(_, listed)| listed.offset).collect())
+    };
+    let first = ask(OffsetSpec::Earliest).await?;
+    let last = ask(OffsetSpec::Latest).await?;
+    let from = match args.from_time {
+        Some(time) => Some(ask(OffsetSpec::Timestamp(time)).await?),
+        None => None,
+    };
+    // Until a time to come nobody knows the offset yet: timestamps are looked at as records arrive.
+    let past = args.until.filter(|until| *until <= Timestamp::now().as_millisecond());
+    let until = match past {
+        Some(time) => Some(ask(OffsetSpec::Timestamp(time)).await?),
+        None => None,
+    };
+    let range = |(index, partition): (usize, &TopicPartition)| {
+        let (first, last) = (first[index], last[index]);
+        let start = match (from.as_ref().map(|offsets| offsets[index]), args.offset) {
+            // No record is that young: whatever comes next is.
+            (Some(-1), _) | (None, Start::End) => last,
+            (Some(offset), _) | (None, Start::At(offset)) => offset,
+            (None, Start::Beginning) => first,
+            (None, Start::Last(count)) => last.saturating_sub(count).max(first),
+        };
+        let end = match until.as_ref().map(|offsets| offsets[index]) {
+            Some(-1) => Some(last),
+            Some(offset) => Some(if args.exit_at_end { offset.min(last) } else { offset }),
+            None => args.exit_at_end.then_some(last),
+        };
+        (partition.clone(), Range { start, end })
+    };
+    Ok(partitions.iter().enumerate().map(range).collect())
+}
+
+/// How far an item got.
 #[derive(Debug, PartialEq, Eq)]
-enum Reader {
-    There,
-    Gone,
+enum Progress {
+    /// There may be more to print of its partition.
+    Further,
+    /// Its partition has reached `--until`.
+    Reached,
+    /// Nobody reads standard output any more.
+    ReaderGone,
 }
 
 /// Writes records in the form asked for.
 struct Printer<'a> {
     args: &'a ConsumeArgs,
+    format: Format,
     decompressor: Decompressor,
     printed: u64,
 }
 
 impl<'a> Printer<'a> {
     fn new(args: &'a ConsumeArgs) -> Self {
-        Self { args, decompressor: Decompressor::new(BATCH_BYTES_MAX), printed: 0 }
+        let format = args.format.clone().unwrap_or_else(|| Format::lines(args.key_separator.as_deref()));
+        Self { args, format, decompressor: Decompressor::new(BATCH_BYTES_MAX), printed: 0 }
     }
 
     fn is_done(&self) -> bool {
@@ -151,7 +190,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints the records of one item from its first offset up to `end`.
-    fn print(&mut self, fetched: &Fetched, end: i64) -> Result<Reader> {
+    fn print(&mut self, fetched: &Fetched, end: i64) -> Result<Progress> {
         let mut out = BufWriter::new(io::stdout().lock());
         for batch in &fetched.batches {
             let unreadable =
@@ -159,49 +198,38 @@ impl<'a> Printer<'a> {
             let records = batch.records(&mut self.decompressor).map_err(unreadable)?;
             for record in records.iter() {
                 let record = record.map_err(unreadable)?;
-                if record.offset < fetched.first_offset || record.offset >= end || self.is_done() {
+                if record.offset < fetched.first_offset || record.offset >= end {
                     continue;
                 }
+                if self.args.until.is_some_and(|until| record.timestamp >= until) {
+                    return Ok(if out.flush().is_err() { Progress::ReaderGone } else { Progress::Reached });
+                }
+                if self.args.count.is_some_and(|count| self.printed >= count) {
+                    break;
+                }
                 self.printed += 1;
-                if write_record(&mut out, self.args, fetched.tp.partition, &record).is_err() {
-                    return Ok(Reader::Gone);
+                match self.write(&mut out, &fetched.tp, &record) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        return Err(Error::kafka(format!("reading {} at offset {}", fetched.tp, record.offset), error));
+                    }
+                    Err(_) => return Ok(Progress::ReaderGone),
                 }
             }
         }
-        Ok(if out.flush().is_err() { Reader::Gone } else { Reader::There })
+        Ok(if out.flush().is_err() { Progress::ReaderGone } else { Progress::Further })
     }
-}
 
-fn write_record(out: &mut impl Write, args: &ConsumeArgs, partition: i32, record: &Record<'_>) -> io::Result<()> {
-    if args.json {
-        return writeln!(out, "{}", to_json(partition, record));
+    fn write(&self, out: &mut impl Write, partition: &TopicPartition, record: &Record<'_>) -> io::Result<()> {
+        if self.args.json {
+            let topic = (self.args.topics.len() > 1).then_some(&*partition.topic);
+            let object = to_json(topic, partition.partition, record)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            return writeln!(out, "{object}");
+        }
+        let null = self.args.null_marker.as_bytes();
+        self.format.write(out, &partition.topic, partition.partition, record, null)
     }
-    if let Some(separator) = &args.key_separator {
-        out.write_all(record.key.unwrap_or_default())?;
-        out.write_all(separator.as_bytes())?;
-    }
-    out.write_all(record.value.unwrap_or_default())?;
-    out.write_all(b"\n")
-}
-
-/// One record as JSON. Bytes that are not UTF-8 show with replacement characters.
-fn to_json(partition: i32, record: &Record<'_>) -> Value {
-    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    let mut object = Map::new();
-    object.insert("partition".to_owned(), json!(partition));
-    object.insert("offset".to_owned(), json!(record.offset));
-    object.insert("timestamp".to_owned(), json!(record.timestamp));
-    object.insert("key".to_owned(), json!(text(record.key)));
-    object.insert("value".to_owned(), json!(text(record.value)));
-    let headers: Vec<Value> = record
-        .headers()
-        .map_while(std::result::Result::ok)
-        .map(|(key, value)| json!([text(Some(key)), text(value)]))
-        .collect();
-    if !headers.is_empty() {
-        object.insert("headers".to_owned(), Value::from(headers));
-    }
-    Value::Object(object)
 }
 
 #[cfg(test)]

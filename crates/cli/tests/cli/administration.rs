@@ -1,0 +1,176 @@
+//! group, config, cluster, acl, user, quota and transaction, and the forms of what they print.
+
+use serde_json::{Value, json};
+
+use crate::support::{Dev, kanat, kanat_with_input};
+
+/// A broker with topic `orders` of two partitions, ten records in each, and a way to run the program against it.
+struct Shop {
+    folder: tempfile::TempDir,
+    dev: Dev,
+}
+
+impl Shop {
+    fn open() -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let dev = Dev::start(folder.path(), &[]);
+        let shop = Shop { folder, dev };
+        shop.run("topic create orders --partitions 2").ok();
+        for partition in ["0", "1"] {
+            let line = |id| format!("{{\"partition\":{partition},\"timestamp\":{},\"value\":\"{id}\"}}\n", 1_000 * id);
+            let input: String = (1..=10).map(line).collect();
+            shop.run_with_input("produce orders --json", &input).ok();
+        }
+        shop
+    }
+
+    fn run(&self, line: &str) -> crate::support::Outcome {
+        self.run_with_input(line, "")
+    }
+
+    fn run_with_input(&self, line: &str, input: &str) -> crate::support::Outcome {
+        let mut args: Vec<&str> = line.split_whitespace().collect();
+        args.extend(["-b", &self.dev.bootstrap]);
+        kanat_with_input(self.folder.path(), &args, input)
+    }
+
+    /// Standard output without the spaces at line ends.
+    fn table(&self, line: &str) -> String {
+        self.run(line).ok().stdout
+    }
+}
+
+#[test]
+fn a_group_is_reset_only_when_told_to_and_never_under_its_members() {
+    let shop = Shop::open();
+    let preview = shop.run("group reset readers --topic orders --to-earliest").ok();
+    assert_eq!(
+        preview.stdout,
+        "topic   partition  current  new  end\n\
+         orders          0  -          0   10\n\
+         orders          1  -          0   10\n"
+    );
+    assert!(preview.stderr.contains("nothing was changed; add --execute"), "{preview:?}");
+    shop.run("group describe readers").fails(1, "error[KN-1207]: describing group readers failed: it does not exist");
+
+    shop.run("group reset readers --topic orders --to-datetime 1970-01-01T00:00:04Z --execute").ok();
+    assert_eq!(
+        shop.table("group describe readers"),
+        format!(
+            "group readers, Empty, 0 members, type classic, coordinator {}\n\
+             topic   partition  committed  end  lag  member  host\n\
+             orders          0          3   10    7  -       -\n\
+             orders          1          3   10    7  -       -\n",
+            coordinator(&shop)
+        )
+    );
+    shop.run("group reset readers --shift-by 2 --execute").ok();
+    shop.run("group reset readers --topic orders:1 --to-latest --execute").ok();
+    assert_eq!(shop.table("group export readers"), "orders,0,5\norders,1,10\n");
+    let beyond = shop.run("group reset readers --topic orders:0 --to-offset 99").ok();
+    assert!(beyond.stderr.contains("warning: 99 is outside orders-0, which holds 0 to 10"), "{beyond:?}");
+
+    std::fs::write(shop.folder.path().join("offsets.csv"), "orders,0,1\norders,1,2\n").unwrap();
+    shop.run("group reset copy --from-file offsets.csv --execute").ok();
+    assert_eq!(shop.table("group export copy"), "orders,0,1\norders,1,2\n");
+    std::fs::write(shop.folder.path().join("bad.csv"), "orders,0\n").unwrap();
+    shop.run("group reset copy --from-file bad.csv")
+        .fails(1, "error[KN-1207]: reading bad.csv failed: line 1 must be topic,partition,offset");
+    shop.run("group reset copy --topic orders:7 --to-latest")
+        .fails(1, "error[KN-1207]: asking for topic orders failed: it has no partition 7");
+
+    let listed: Vec<Value> = shop.run("group list --json").ok().messages();
+    let names: Vec<&str> = listed.iter().map(|group| group["group"].as_str().unwrap()).collect();
+    assert_eq!(names, ["copy", "readers"]);
+    shop.run("group delete copy absent").fails(1, "error[KN-1207]: deleting group absent failed: ");
+    assert_eq!(shop.run("group list --json").ok().messages().len(), 1, "the group that was there is deleted");
+}
+
+fn coordinator(shop: &Shop) -> i64 {
+    shop.run("group list --json").ok().messages()[0]["coordinator"].as_i64().unwrap()
+}
+
+#[test]
+fn configurations_are_shown_and_changed() {
+    let shop = Shop::open();
+    shop.run("config set topic orders retention.ms=86400000 cleanup.policy=compact").ok();
+    assert_eq!(
+        shop.table("config describe topic orders"),
+        "key             value     source  read_only\n\
+         cleanup.policy  compact   topic   no\n\
+         retention.ms    86400000  topic   no\n"
+    );
+    shop.run("config delete topic orders cleanup.policy").ok();
+    let rows = shop.run("config describe topics orders --json").ok().messages();
+    let expected = json!({"key": "retention.ms", "value": "86400000", "source": "topic", "read_only": false});
+    assert_eq!(rows, [expected]);
+    assert!(shop.run("config describe topic orders --all --json").ok().messages().len() > 5);
+    shop.run("config set topic absent retention.ms=1")
+        .fails(1, "error[KN-1207]: changing configuration of topic absent failed: ");
+    shop.run("config set table orders a=b").fails(1, "error: invalid value 'table' for '<TYPE>'");
+}
+
+#[test]
+fn topics_are_shown_as_tables_and_changed() {
+    let shop = Shop::open();
+    assert_eq!(shop.table("topic list"), "topic   partitions  replicas\norders           2         1\n");
+    shop.run("topic alter orders --partitions 3 --set retention.ms=60000000000000").ok();
+    let described = shop.table("topic describe orders");
+    let (head, table) = described.split_once('\n').unwrap();
+    assert!(head.starts_with("topic orders, 3 partitions, id "), "{head}");
+    assert!(
+        table.starts_with(
+            "  retention.ms = 60000000000000\npartition  leader  replicas  in_sync  first  end  records\n"
+        )
+    );
+    shop.run("topic alter orders").fails(1, "error[KN-1009]: ");
+    assert_eq!(
+        shop.table("topic offsets orders --time 1970-01-01T00:00:08Z"),
+        "topic   partition  offset  timestamp\n\
+         orders          0       7  1970-01-01T00:00:08.000Z\n\
+         orders          1       7  1970-01-01T00:00:08.000Z\n\
+         orders          2       0  -\n"
+    );
+    shop.run("topic delete-records orders --before 0:4 --before 1:end").ok();
+    let offsets = shop.run("topic offsets orders --json").ok().messages();
+    let first: Vec<i64> = offsets.iter().map(|row| row["first"].as_i64().unwrap()).collect();
+    assert_eq!(first, [4, 10, 0]);
+
+    shop.run("topic create orders").fails(1, "error[KN-1207]: creating topic orders failed: ");
+    shop.run("topic create orders --if-not-exists").ok();
+    shop.run("topic create other --dry-run").ok();
+    shop.run("topic create two --assign 1 --assign 1 --dry-run").ok();
+    assert_eq!(shop.run("topic list --json").ok().messages().len(), 1);
+    shop.run("topic delete absent").fails(1, "error[KN-1207]: deleting topic absent failed: ");
+    shop.run("topic delete absent --if-exists").ok();
+}
+
+#[test]
+fn the_cluster_is_shown() {
+    let shop = Shop::open();
+    let cluster = &shop.run("cluster describe --json").ok().messages()[0];
+    let port: i64 = shop.dev.bootstrap.rsplit(':').next().unwrap().parse().unwrap();
+    assert_eq!(cluster["brokers"][0]["port"], json!(port));
+    let table = shop.table("cluster describe");
+    assert!(table.contains("broker  host") && table.contains("127.0.0.1"), "{table}");
+    // The environment names the cluster when no flag does.
+    let mut command = crate::support::command(shop.folder.path(), &["topic", "list", "--json"]);
+    let output = command.env("KANAT_BOOTSTRAP", &shop.dev.bootstrap).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"topic\":\"orders\",\"partitions\":2,\"replicas\":1}\n");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    for (line, message) in [
+        ("group reset g", "error: the following required arguments were not provided"),
+        ("group reset g --to-datetime someday", "error: invalid value 'someday'"),
+        ("consume t --from-time never", "error: invalid value 'never'"),
+        ("consume t -f %q", "error: invalid value '%q'"),
+        ("produce t -z zstd:99", "error: invalid value 'zstd:99'"),
+        ("topic create t --assign x", "error: invalid value 'x'"),
+    ] {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        kanat(folder.path(), &args).fails(1, message);
+    }
+}
