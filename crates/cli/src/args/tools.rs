@@ -189,6 +189,9 @@ pub(crate) struct ConsumeArgs {
     /// Print this for a key or value that is null
     #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "json")]
     pub(crate) null_marker: String,
+    /// Read as a member of this consumer group, and commit what was printed
+    #[arg(short, long, value_name = "ID", conflicts_with = "partitions")]
+    pub(crate) group: Option<String>,
     /// Only this partition; may be repeated
     #[arg(short, long = "partition", value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partitions: Vec<i32>,

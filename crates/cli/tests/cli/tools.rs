@@ -144,6 +144,21 @@ fn a_transaction_is_seen_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_group_goes_on_where_it_stopped_printing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path(), &[]);
+    let run = |args: &[&str]| kanat(folder.path(), &[args, &["-b", &dev.bootstrap]].concat());
+    run(&["topic", "create", "t"]).ok();
+    let produce = ["produce", "t", "-b", &dev.bootstrap];
+    kanat_with_input(folder.path(), &produce, "a\nb\nc\nd\n").ok();
+    assert_eq!(run(&["consume", "t", "-g", "readers", "-c", "3"]).ok().stdout, "a\nb\nc\n");
+    assert_eq!(run(&["group", "export", "readers"]).ok().stdout, "t,0,3\n");
+    assert_eq!(run(&["consume", "t", "-g", "readers", "-e"]).ok().stdout, "d\n");
+    assert_eq!(run(&["group", "export", "readers"]).ok().stdout, "t,0,4\n");
+    run(&["consume", "t", "-g", "readers", "-o", "7"]).fails(1, "error[KN-1207]: reading in a group failed: ");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path(), &[]);

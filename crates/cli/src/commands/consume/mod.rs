@@ -1,5 +1,6 @@
 //! `kanat consume`: the records of topics on standard output.
 
+mod by_group;
 mod format;
 
 use std::collections::HashMap;
@@ -58,16 +59,27 @@ struct Range {
 /// Prints records until a limit, the end or a signal.
 pub(super) async fn run(files: &FileArgs, args: &ConsumeArgs) -> Result<()> {
     let client = connect(files, &args.cluster).await?;
-    let work = consume(&client, args);
     let (asked, signalled) = tokio::sync::oneshot::channel();
     let watch = on_signals(move || {
         // The receiver is gone when the work has just ended.
         let _ = asked.send(());
     });
+    // Reading on until Ctrl-C is what the command is for: no failure.
+    let stop = async {
+        // The sender is dropped only after it was used.
+        let _ = signalled.await;
+    };
+    let work = async {
+        match &args.group {
+            Some(group) => by_group::consume(&client, args, group, stop).await,
+            None => tokio::select! {
+                result = consume(&client, args) => result,
+                () = stop => Ok(()),
+            },
+        }
+    };
     tokio::select! {
         result = work => result,
-        // Reading on until Ctrl-C is what the command is for: no failure.
-        Ok(()) = signalled => Ok(()),
         () = watch => Ok(()),
     }
 }
@@ -165,7 +177,7 @@ async fn ranges(client: &Client, args: &ConsumeArgs) -> Result<HashMap<TopicPart
 enum Progress {
     /// There may be more to print of its partition.
     Further,
-    /// Its partition has reached `--until`.
+    /// Its partition has reached `--until`, or all there are to print are printed.
     Reached,
     /// Nobody reads standard output any more.
     ReaderGone,
@@ -177,12 +189,14 @@ struct Printer<'a> {
     format: Format,
     decompressor: Decompressor,
     printed: u64,
+    /// Offset after the last record of the item before, of those that were printed or passed over.
+    position: Option<i64>,
 }
 
 impl<'a> Printer<'a> {
     fn new(args: &'a ConsumeArgs) -> Self {
         let format = args.format.clone().unwrap_or_else(|| Format::lines(args.key_separator.as_deref()));
-        Self { args, format, decompressor: Decompressor::new(BATCH_BYTES_MAX), printed: 0 }
+        Self { args, format, decompressor: Decompressor::new(BATCH_BYTES_MAX), printed: 0, position: None }
     }
 
     fn is_done(&self) -> bool {
@@ -192,6 +206,7 @@ impl<'a> Printer<'a> {
     /// Prints the records of one item from its first offset up to `end`.
     fn print(&mut self, fetched: &Fetched, end: i64) -> Result<Progress> {
         let mut out = BufWriter::new(io::stdout().lock());
+        self.position = None;
         for batch in &fetched.batches {
             let unreadable =
                 |error| Error::kafka(format!("reading {} at offset {}", fetched.tp, batch.header().base_offset), error);
@@ -204,20 +219,28 @@ impl<'a> Printer<'a> {
                 if self.args.until.is_some_and(|until| record.timestamp >= until) {
                     return Ok(if out.flush().is_err() { Progress::ReaderGone } else { Progress::Reached });
                 }
-                if self.args.count.is_some_and(|count| self.printed >= count) {
-                    break;
+                if self.is_done() {
+                    return Ok(if out.flush().is_err() { Progress::ReaderGone } else { Progress::Reached });
                 }
                 self.printed += 1;
                 match self.write(&mut out, &fetched.tp, &record) {
-                    Ok(()) => {}
+                    Ok(()) => self.position = Some(record.offset.saturating_add(1)),
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                         return Err(Error::kafka(format!("reading {} at offset {}", fetched.tp, record.offset), error));
                     }
-                    Err(_) => return Ok(Progress::ReaderGone),
+                    Err(_) => {
+                        self.position = None;
+                        return Ok(Progress::ReaderGone);
+                    }
                 }
             }
         }
-        Ok(if out.flush().is_err() { Progress::ReaderGone } else { Progress::Further })
+        if out.flush().is_err() {
+            self.position = None;
+            return Ok(Progress::ReaderGone);
+        }
+        self.position = Some(fetched.next_offset);
+        Ok(Progress::Further)
     }
 
     fn write(&self, out: &mut impl Write, partition: &TopicPartition, record: &Record<'_>) -> io::Result<()> {
