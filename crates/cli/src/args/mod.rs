@@ -185,6 +185,9 @@ pub(crate) struct DevArgs {
     /// Brokers to play, each on its own port
     #[arg(long, default_value_t = 1)]
     pub(crate) nodes: i32,
+    /// Check access control entries, which this principal needs none of, such as User:ANONYMOUS; may be repeated
+    #[arg(long = "super-user", value_name = "TYPE:NAME")]
+    pub(crate) super_users: Vec<String>,
 }
 
 /// Flags of demo.

@@ -8,7 +8,7 @@ use super::client::connect;
 use super::group::expand;
 use super::outcomes::tell;
 use crate::args::{Brokers, ClusterCommand, ClusterVerbArgs, FileArgs, TopicPartitions};
-use crate::output::{Rows, line};
+use crate::output::{Rows, counted, line};
 
 /// Does what the command line asks with the cluster.
 pub(super) async fn run(files: &FileArgs, args: &ClusterVerbArgs) -> Result<()> {
@@ -30,8 +30,7 @@ async fn describe(admin: &Admin, json: bool) -> Result<()> {
         rows.push(vec![
             json!(broker.node_id),
             json!(broker.host),
-            // As text: a port has no thousands.
-            if json { json!(broker.port) } else { json!(broker.port.to_string()) },
+            json!(broker.port),
             json!(broker.rack),
             json!(cluster.controller == Some(broker.node_id)),
             json!(broker.fenced),
@@ -41,7 +40,7 @@ async fn describe(admin: &Admin, json: bool) -> Result<()> {
         line(&json!({"cluster": cluster.cluster_id, "brokers": rows.objects()}).to_string());
         return Ok(());
     }
-    line(&format!("cluster {}, {} brokers", cluster.cluster_id, cluster.brokers.len()));
+    line(&format!("cluster {}, {}", cluster.cluster_id, counted(cluster.brokers.len(), "broker")));
     rows.show(false, "no brokers");
     Ok(())
 }

@@ -16,6 +16,9 @@ pub(super) async fn run(args: &DevArgs, output: Output) -> Result<()> {
     if let Some(dir) = &args.dir {
         options = options.with_dir(dir);
     }
+    if !args.super_users.is_empty() {
+        options = options.with_authorizer(&args.super_users);
+    }
     let handle = Broker::start(options).await.map_err(|error| Error::kafka("starting the broker", error))?;
     let kept = args.dir.as_ref().map_or("in memory".to_owned(), |dir| format!("in {}", dir.display()));
     output.info(&format!("broker listens on {}, topics are kept {kept}; Ctrl-C ends it", handle.bootstrap()));

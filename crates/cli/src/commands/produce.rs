@@ -14,7 +14,7 @@ use super::client::connect;
 use super::deliveries::Deliveries;
 use super::record_json::{self, Input};
 use crate::args::{FileArgs, ProduceArgs};
-use crate::output::{complain, grouped};
+use crate::output::{complain, counted};
 
 /// Lines read ahead of the producer.
 const LINES_WAITING_MAX: usize = 1_024;
@@ -26,11 +26,11 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 pub(super) async fn run(files: &FileArgs, args: &ProduceArgs) -> Result<()> {
     let client = connect(files, &args.cluster).await?;
     let sent = produce(&client, args).await?;
-    complain(&format!("{} records sent to {}", grouped(sent), args.topic));
+    complain(&format!("{} sent to {}", counted(sent, "record"), args.topic));
     Ok(())
 }
 
-async fn produce(client: &Client, args: &ProduceArgs) -> Result<u64> {
+async fn produce(client: &Client, args: &ProduceArgs) -> Result<usize> {
     let fail = |error| Error::kafka(format!("producing to {}", args.topic), error);
     let options = ProducerOptions {
         compression: args.compression,
@@ -79,12 +79,12 @@ impl Target<'_> {
 }
 
 /// Sends every line and waits until all are acknowledged.
-async fn send_all(target: Target<'_>, args: &ProduceArgs) -> Result<u64> {
+async fn send_all(target: Target<'_>, args: &ProduceArgs) -> Result<usize> {
     let action = || format!("producing to {}", args.topic);
     let fail = |error| Error::kafka(action(), error);
     let mut lines = read_lines(args.file.as_deref())?;
     let mut deliveries = Deliveries::default();
-    let mut sent = 0_u64;
+    let mut sent = 0_usize;
     while let Some(line) = lines.recv().await {
         let input = line.and_then(|line| parse_line(line, args));
         let input = input.map_err(|reason| Error::kafka(action(), format!("line {}: {reason}", sent + 1)))?;

@@ -14,7 +14,7 @@ use super::client::connect;
 use super::outcomes::tell;
 use super::when;
 use crate::args::{CreateTopicArgs, FileArgs, TopicArgs, TopicCommand};
-use crate::output::{Rows, complain, line};
+use crate::output::{Rows, complain, counted, line};
 
 /// Does what the command line asks with topics.
 pub(super) async fn run(files: &FileArgs, args: &TopicArgs) -> Result<()> {
@@ -169,7 +169,7 @@ fn show_topic(topic: &TopicDescription, configs: &[ConfigEntry], ends: &Ends, js
         return line(&document.to_string());
     }
     let id = id.map(|id| format!(", id {id}")).unwrap_or_default();
-    line(&format!("topic {}, {} partitions{id}", topic.name, topic.partitions.len()));
+    line(&format!("topic {}, {}{id}", topic.name, counted(topic.partitions.len(), "partition")));
     for config in own {
         line(&format!("  {} = {}", config.name, config.value.as_deref().unwrap_or("(secret)")));
     }
@@ -254,6 +254,8 @@ async fn delete_records(admin: &Admin, topic: &str, before: &[(i32, i64)], json:
             }
         }
     }
-    rows.show(json, "no records deleted");
+    if last.is_none() || !rows.is_empty() {
+        rows.show(json, "no records deleted");
+    }
     last.map_or(Ok(()), Err)
 }

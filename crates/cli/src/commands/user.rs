@@ -1,6 +1,6 @@
 //! `kanat user`: users that log in with SCRAM.
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use kanat_client::{Admin, ScramMechanism, ScramUpsertion};
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client::connect;
 use super::outcomes::tell;
 use crate::args::{FileArgs, UserArgs, UserCommand};
-use crate::output::Rows;
+use crate::output::{Rows, complain};
 
 /// Does what the command line asks with users.
 pub(super) async fn run(files: &FileArgs, args: &UserArgs) -> Result<()> {
@@ -19,6 +19,9 @@ pub(super) async fn run(files: &FileArgs, args: &UserArgs) -> Result<()> {
     match &args.command {
         UserCommand::List => list(&admin, json).await,
         UserCommand::Set { user, mechanism, iterations, password_file } => {
+            if password_file.is_none() && std::io::stdin().is_terminal() {
+                complain(&format!("password of {user}, shown as you type it (--password-file reads a file):"));
+            }
             let password = read_password(password_file.as_deref()).await?;
             let upsertion =
                 ScramUpsertion { iterations: *iterations, ..ScramUpsertion::new(user, *mechanism, password) };

@@ -121,6 +121,12 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
+/// A count of things: `1 member`, `1,234 members`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count as u64))
+}
+
 /// A number of bytes in the unit that fits.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -142,6 +148,10 @@ mod tests {
         for (count, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(grouped(count), expected);
         }
+        assert_eq!(
+            (counted(1, "member"), counted(2_000, "member")),
+            ("1 member".to_owned(), "2,000 members".to_owned())
+        );
         for (count, expected) in [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (2_000_000_000, "2.0 GB")] {
             assert_eq!(bytes(count), expected);
         }

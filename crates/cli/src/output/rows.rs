@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{grouped, line, table};
+use super::{line, table};
 
 /// Rows under a heading.
 #[derive(Debug)]
@@ -20,6 +20,11 @@ impl Rows {
     /// Adds a row, a value per column.
     pub(crate) fn push(&mut self, row: Vec<Value>) {
         self.rows.push(row);
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Prints them. An empty table says so to a person, on standard error.
@@ -60,17 +65,9 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::Number(number) => number.as_u64().map_or(number.to_string(), grouped),
-        Value::Array(items) => items.iter().map(cell_of_list).collect::<Vec<_>>().join(","),
-        Value::Object(_) => value.to_string(),
-    }
-}
-
-/// Numbers of a list are ids, which have no thousands.
-fn cell_of_list(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.to_string(),
-        other => cell(other),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        // Digits only: offsets and ids go into the next command line.
+        Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -87,7 +84,7 @@ mod tests {
         rows.push(vec![json!("x"), json!(null), json!([]), json!(true)]);
         assert_eq!(
             rows.to_table(),
-            "topic     records  in_sync  owner\norders  1,234,567  1,2000   -\nx               -           yes"
+            "topic   records  in_sync  owner\norders  1234567  1,2000   -\nx             -           yes"
         );
         assert_eq!(
             rows.objects()[0].to_string(),

@@ -12,8 +12,13 @@ struct Shop {
 
 impl Shop {
     fn open() -> Shop {
+        Self::open_with(&[])
+    }
+
+    /// With these flags of `kanat dev`.
+    fn open_with(flags: &[&str]) -> Shop {
         let folder = tempfile::tempdir().unwrap();
-        let dev = Dev::start(folder.path(), &[]);
+        let dev = Dev::start(folder.path(), flags);
         let shop = Shop { folder, dev };
         shop.run("topic create orders --partitions 2").ok();
         for partition in ["0", "1"] {
@@ -139,7 +144,7 @@ fn topics_are_shown_as_tables_and_changed() {
     shop.run("topic create orders").fails(1, "error[KN-1207]: creating topic orders failed: ");
     shop.run("topic create orders --if-not-exists").ok();
     shop.run("topic create other --dry-run").ok();
-    shop.run("topic create two --assign 1 --assign 1 --dry-run").ok();
+    shop.run("topic create two --assign 0 --assign 0 --dry-run").ok();
     assert_eq!(shop.run("topic list --json").ok().messages().len(), 1);
     shop.run("topic delete absent").fails(1, "error[KN-1207]: deleting topic absent failed: ");
     shop.run("topic delete absent --if-exists").ok();
@@ -157,6 +162,53 @@ fn the_cluster_is_shown() {
     let mut command = crate::support::command(shop.folder.path(), &["topic", "list", "--json"]);
     let output = command.env("KANAT_BOOTSTRAP", &shop.dev.bootstrap).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"topic\":\"orders\",\"partitions\":2,\"replicas\":1}\n");
+}
+
+#[test]
+fn access_control_entries_are_added_listed_and_removed() {
+    let shop = Shop::open();
+    shop.run("acl list").fails(1, "error[KN-1207]: listing access control entries failed: ");
+
+    let shop = Shop::open_with(&["--super-user", "User:ANONYMOUS"]);
+    shop.run("acl add --principal User:alice --consumer --topic orders --group lake").ok();
+    assert_eq!(
+        shop.table("acl list"),
+        "resource  name    pattern  principal   host  operation  permission\n\
+         topic     orders  literal  User:alice  *     read       allow\n\
+         topic     orders  literal  User:alice  *     describe   allow\n\
+         group     lake    literal  User:alice  *     read       allow\n"
+    );
+    shop.run("acl remove").fails(1, "error[KN-1009]: ");
+    let preview = shop.run("acl remove --topic orders --operation read --dry-run --json").ok().messages();
+    let removed = shop.run("acl remove --topic orders --operation read --json").ok().messages();
+    assert_eq!((preview.len(), &preview), (1, &removed));
+    assert_eq!(shop.run("acl list --json").ok().messages().len(), 2);
+    shop.run("acl remove --all").ok();
+    assert_eq!(shop.run("acl list --json").ok().stdout, "");
+    shop.run("acl add --principal User:alice --consumer --cluster").fails(1, "error[KN-1207]: ");
+}
+
+#[test]
+fn users_and_quotas_are_set_listed_and_deleted() {
+    let shop = Shop::open();
+    let set = shop.run_with_input("user set alice --iterations 4096", "s3cret\n").ok();
+    assert_eq!((set.stdout.as_str(), set.stderr.as_str()), ("", "user alice set\n"));
+    assert_eq!(shop.table("user list"), "user   mechanism      iterations\nalice  SCRAM-SHA-512        4096\n");
+    shop.run("user delete alice").ok();
+    assert_eq!(shop.run("user list --json").ok().stdout, "");
+
+    shop.run("quota set --user alice producer_byte_rate=1048576").ok();
+    shop.run("quota set --client-id= request_percentage=12.5").ok();
+    assert_eq!(
+        shop.run("quota list --json").ok().messages(),
+        [
+            json!({"user": null, "client_id": "(default)", "ip": null, "quota": "request_percentage", "value": 12.5}),
+            json!({"user": "alice", "client_id": null, "ip": null, "quota": "producer_byte_rate", "value": 1_048_576}),
+        ]
+    );
+    shop.run("quota delete --user alice producer_byte_rate").ok();
+    assert_eq!(shop.run("quota list --json").ok().messages().len(), 1);
+    shop.run("quota set producer_byte_rate=1").fails(1, "error[KN-1009]: ");
 }
 
 #[test]

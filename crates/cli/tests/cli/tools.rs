@@ -194,11 +194,16 @@ fn a_waiting_consumer_ends_cleanly_on_a_signal() {
     kanat(folder.path(), &["topic", "create", "t", "-b", &dev.bootstrap]).ok();
     let produce = ["produce", "t", "-b", &dev.bootstrap];
     kanat_with_input(folder.path(), &produce, "seen\n").ok();
-    let mut consume = command(folder.path(), &["consume", "t", "-b", &dev.bootstrap]);
-    let mut child = consume.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut seen = [0; 5];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut seen).unwrap();
-    assert_eq!(&seen, b"seen\n");
-    interrupt(&child);
-    wait(child, Instant::now()).ok();
+    for how in [&[][..], &["-g", "readers"]] {
+        let mut consume = command(folder.path(), &[&["consume", "t", "-b", &dev.bootstrap], how].concat());
+        let mut child = consume.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut seen = [0; 5];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut seen).unwrap();
+        assert_eq!(&seen, b"seen\n");
+        interrupt(&child);
+        let outcome = wait(child, Instant::now()).ok();
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+    }
+    let exported = kanat(folder.path(), &["group", "export", "readers", "-b", &dev.bootstrap]).ok();
+    assert_eq!(exported.stdout, "t,0,1\n", "what was printed is committed");
 }

@@ -94,7 +94,7 @@ async fn read(
     let mut committed_at = Instant::now();
     while !printer.is_done() && !is_at_end(consumer, ends) {
         if committed_at.elapsed() >= Duration::from_millis(COMMIT_INTERVAL_MS) && !printed.is_empty() {
-            consumer.commit_sync(std::mem::take(printed)).await.map_err(Stop::Client)?;
+            commit(consumer, printed).await?;
             committed_at = Instant::now();
         }
         // Nothing arrived for a while: the end and the commits are looked at again.
@@ -111,13 +111,20 @@ async fn read(
             }
             GroupEvent::Revoked(revocation) => {
                 // Before somebody else reads on from there.
-                consumer.commit_sync(std::mem::take(printed)).await.map_err(Stop::Client)?;
+                commit(consumer, printed).await?;
                 revocation.release();
             }
             GroupEvent::Lost(partitions) => printed.retain(|partition, _| !partitions.contains(partition)),
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Commits what was printed. It is forgotten only when that is done: Ctrl-C may come in between.
+async fn commit(consumer: &GroupConsumer, printed: &mut Printed) -> std::result::Result<(), Stop> {
+    consumer.commit_sync(printed.clone()).await.map_err(Stop::Client)?;
+    printed.clear();
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use super::client::connect;
 use super::record_json::to_json;
 use crate::args::{ConsumeArgs, FileArgs};
 use crate::interrupt::on_signals;
+use crate::output::counted;
 
 /// Uncompressed size one record batch may have, bytes.
 const BATCH_BYTES_MAX: usize = 512 << 20;
@@ -123,7 +124,8 @@ async fn partitions(client: &Client, args: &ConsumeArgs) -> Result<Vec<TopicPart
             error => Error::kafka(action(), error),
         })?;
         if let Some(unknown) = args.partitions.iter().find(|partition| info.partition(**partition).is_none()) {
-            let reason = format!("partition {unknown} does not exist; it has {}", info.partitions.len());
+            let reason =
+                format!("partition {unknown} does not exist; it has {}", counted(info.partitions.len(), "partition"));
             return Err(Error::kafka(action(), reason));
         }
         let numbers = info.partitions.iter().map(|partition| partition.partition);

@@ -8,7 +8,7 @@ use kanat_sync::{Error, Result};
 use serde_json::{Value, json};
 
 use super::positions::{committed, offsets};
-use crate::output::{Rows, line};
+use crate::output::{Rows, counted, line};
 
 /// Describes the groups given, or all.
 pub(super) async fn run(client: &Client, groups: &[String], members: bool, json: bool) -> Result<()> {
@@ -40,10 +40,10 @@ pub(super) async fn run(client: &Client, groups: &[String], members: bool, json:
         }
         let assignor = if group.assignor.is_empty() { String::new() } else { format!(", assignor {}", group.assignor) };
         line(&format!(
-            "group {}, {}, {} members{assignor}, type {}, coordinator {}",
+            "group {}, {}, {}{assignor}, type {}, coordinator {}",
             group.group,
             group.state,
-            group.members.len(),
+            counted(group.members.len(), "member"),
             group.group_type.as_str(),
             group.coordinator
         ));

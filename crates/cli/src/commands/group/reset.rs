@@ -10,7 +10,7 @@ use serde_json::json;
 use super::expand;
 use super::positions::{Committed, committed, offsets, read_file};
 use crate::args::ResetArgs;
-use crate::output::{Rows, complain};
+use crate::output::{Rows, complain, counted};
 
 /// Where the log of a partition begins and ends.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +59,8 @@ async fn require_no_members(client: &Client, group: &str, execute: bool) -> Resu
                 return Err(Error::kafka(action(), ClientError::GroupActive { group: group.into() }));
             }
             Ok(described) => complain(&format!(
-                "warning: group {group} has {} members; stop them before --execute",
-                described.members.len()
+                "warning: group {group} has {}; stop them before --execute",
+                counted(described.members.len(), "member")
             )),
             // A group that does not exist yet gets its first offsets.
             Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => {}
