@@ -333,7 +333,7 @@ pub enum Error {
     },
 
     /// Another producer took over the transactional id. This one can do nothing any more.
-    #[error("another producer has taken over {transactional_id}")]
+    #[error("another producer has taken over transactional id {transactional_id}")]
     ProducerFenced {
         /// Transactional id.
         transactional_id: Arc<str>,

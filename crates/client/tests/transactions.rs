@@ -85,7 +85,7 @@ async fn a_newer_producer_of_the_same_id_fences_the_older_one_by_name() {
         within("delivery", transaction.send(to(0, "lost")).await.unwrap()).await.unwrap();
         let mut newer = producer(&client, "tx").await;
         let error = within("commit", transaction.commit()).await.unwrap_err();
-        assert!(matches!(&error, Error::ProducerFenced { .. }), "{error}");
+        assert!(matches!(&error, Error::ProducerFenced { transactional_id } if &**transactional_id == "tx"), "{error}");
         let error = older.begin().await.map(drop).unwrap_err();
         assert!(matches!(&error, Error::ProducerFenced { .. }), "for good: {error}");
         let transaction = newer.begin().await.unwrap();

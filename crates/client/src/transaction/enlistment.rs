@@ -25,10 +25,11 @@ pub(crate) struct Enlistment {
 
 impl Enlistment {
     pub(super) fn new(cluster: Arc<Cluster>, id: &str) -> Enlistment {
+        let id: Arc<str> = id.into();
         Enlistment {
-            id: id.into(),
-            coordinator: Coordinator::transaction(cluster, id),
-            machine: Mutex::new(Machine::new()),
+            coordinator: Coordinator::transaction(cluster, &id),
+            machine: Mutex::new(Machine::new(Arc::clone(&id))),
+            id,
             turn: tokio::sync::Mutex::new(()),
         }
     }

@@ -12,6 +12,7 @@
 //! ```
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use kanat_protocol::ErrorCode;
 
@@ -45,6 +46,7 @@ pub(super) enum Ending {
 
 #[derive(Debug)]
 pub(super) struct Machine {
+    transactional_id: Arc<str>,
     phase: Phase,
     identity: Identity,
     /// The coordinator notices partitions by itself and gives a new epoch with every end (KIP-890).
@@ -60,8 +62,9 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new() -> Machine {
+    pub(super) fn new(transactional_id: Arc<str>) -> Machine {
         Machine {
+            transactional_id,
             phase: Phase::Uninitialised,
             identity: Identity::NONE,
             implicit: false,
@@ -158,7 +161,7 @@ impl Machine {
     pub(super) fn failed(&mut self, error: &Error) {
         self.damaged = true;
         if is_fatal(error) {
-            self.phase = Phase::Fatal(named(error));
+            self.phase = Phase::Fatal(self.named(error));
         } else if matches!(self.phase, Phase::Open) {
             self.phase = Phase::MustAbort(error.clone());
         }
@@ -209,7 +212,7 @@ impl Machine {
     /// The end failed. Returns the error for the application.
     pub(super) fn end_failed(&mut self, commit: bool, error: Error) -> Error {
         if is_fatal(&error) && error.code() != Some(ErrorCode::InvalidTxnState) {
-            let error = named(&error);
+            let error = self.named(&error);
             self.phase = Phase::Fatal(error.clone());
             return error;
         }
@@ -225,10 +228,21 @@ impl Machine {
     /// The identity was refused.
     pub(super) fn not_initialised(&mut self, error: &Error) -> Error {
         if is_fatal(error) {
-            self.phase = Phase::Fatal(named(error));
-            return named(error);
+            let error = self.named(error);
+            self.phase = Phase::Fatal(error.clone());
+            return error;
         }
         error.clone()
+    }
+
+    /// Gives the fence its name, wherever it was noticed.
+    fn named(&self, error: &Error) -> Error {
+        match error.code() {
+            Some(ErrorCode::ProducerFenced | ErrorCode::InvalidProducerEpoch) => {
+                Error::ProducerFenced { transactional_id: Arc::clone(&self.transactional_id) }
+            }
+            _ => error.clone(),
+        }
     }
 }
 
@@ -250,15 +264,5 @@ fn is_fatal(error: &Error) -> bool {
                     | ErrorCode::UnsupportedVersion
             )
         ),
-    }
-}
-
-/// Gives the fence its name.
-fn named(error: &Error) -> Error {
-    match error {
-        Error::Server { code: ErrorCode::ProducerFenced | ErrorCode::InvalidProducerEpoch, subject, .. } => {
-            Error::ProducerFenced { transactional_id: subject.as_str().into() }
-        }
-        error => error.clone(),
     }
 }
