@@ -16,3 +16,4 @@ mod produce;
 mod security;
 mod seen;
 mod sync;
+mod transactions;
