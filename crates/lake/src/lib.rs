@@ -12,7 +12,6 @@
 pub mod calendar;
 pub mod error;
 pub mod infer;
-pub mod json;
 mod keys;
 pub mod naming;
 pub mod partition_path;
@@ -23,4 +22,5 @@ pub mod timestamp;
 pub mod types;
 
 pub use error::{Error, Result};
+pub use kanat_json as json;
 pub use types::DataType;

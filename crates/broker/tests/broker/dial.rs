@@ -1,4 +1,5 @@
 //! Connections in memory, and runs that repeat themselves under a paused clock.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Number literals: checked, measured, and turned into the value they name without ever rounding an integer.
 
-use super::swar::take_digits;
+use crate::swar::take_digits;
 
 /// A JSON number literal.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ const POWERS: [f64; 23] = [
 impl<'a> Number<'a> {
     /// Reads the literal at the start of `text`; the error is the offset of the byte that does not belong.
     #[inline]
-    pub(super) fn scan(text: &'a [u8]) -> Result<Self, usize> {
+    pub(crate) fn scan(text: &'a [u8]) -> Result<Self, usize> {
         let negative = text.first() == Some(&b'-');
         let start = usize::from(negative);
         let (digits, mut end) = take_digits(text, start, 0);
@@ -126,6 +126,8 @@ impl<'a> Number<'a> {
 }
 
 /// Does a double hold this integer without rounding?
-pub(crate) const fn is_exact_double(value: u128) -> bool {
+#[inline]
+#[must_use]
+pub const fn is_exact_double(value: u128) -> bool {
     value == 0 || u128::BITS - value.leading_zeros() - value.trailing_zeros() <= f64::MANTISSA_DIGITS
 }

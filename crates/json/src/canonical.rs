@@ -4,8 +4,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::scan::{ScanError, Scanner, deeper};
-use super::text::{Text, is_canonical, write_string};
+use crate::scan::{ScanError, Scanner, deeper};
+use crate::text::{Text, is_canonical, write_string};
 
 /// Rewrites JSON values; keeps its buffers from value to value.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::swar::{self, WORD_BYTES, equals};
+use crate::swar::{self, WORD_BYTES, equals};
 
 /// What stands between the quotes of a JSON string whose escapes have been checked.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub struct Text<'a> {
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 impl<'a> Text<'a> {
-    pub(super) const fn new(raw: &'a [u8], escaped: bool) -> Self {
+    pub(crate) const fn new(raw: &'a [u8], escaped: bool) -> Self {
         Self { raw, escaped }
     }
 
@@ -58,7 +58,7 @@ impl<'a> Text<'a> {
 
 /// Where a string that goes on at `start` has its next quote, backslash or control character, or the end of the text.
 #[inline]
-pub(super) fn plain_end(text: &[u8], start: usize) -> usize {
+pub(crate) fn plain_end(text: &[u8], start: usize) -> usize {
     let mut end = start;
     while let Some(word) = swar::word(text, end) {
         let length = swar::first(swar::string_stops(word));
@@ -72,7 +72,7 @@ pub(super) fn plain_end(text: &[u8], start: usize) -> usize {
 
 /// As [`plain_end`], and appends the plain text to `out` on the way.
 #[inline]
-pub(super) fn copy_plain(text: &[u8], start: usize, out: &mut Vec<u8>) -> usize {
+pub(crate) fn copy_plain(text: &[u8], start: usize, out: &mut Vec<u8>) -> usize {
     let mut end = start;
     while let Some(word) = swar::word(text, end) {
         // Whole words are appended, and what was too much cut off again: cheaper than a copy of unknown length.
@@ -98,7 +98,7 @@ fn plain_end_bytewise(text: &[u8], mut end: usize) -> usize {
 }
 
 /// Length of the escape that `text` begins with, if it is a valid one.
-pub(super) fn escape_length(text: &[u8]) -> Option<usize> {
+pub(crate) fn escape_length(text: &[u8]) -> Option<usize> {
     match text {
         [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
         [b'\\', b'u', hex @ ..] => code_unit(hex).map(|_| 6),
@@ -151,7 +151,8 @@ fn resolve_unicode(text: &[u8]) -> (char, usize) {
 
 /// Can this string be written as it stands, because it has neither escapes nor characters that want one?
 #[inline]
-pub(crate) fn is_canonical(raw: &[u8]) -> bool {
+#[must_use]
+pub fn is_canonical(raw: &[u8]) -> bool {
     let (words, tail) = raw.as_chunks::<WORD_BYTES>();
     let special = words.iter().fold(0, |found, word| {
         let word = u64::from_le_bytes(*word);
@@ -195,5 +196,32 @@ pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
         plain = at;
     }
     out.extend_from_slice(text.get(plain..).unwrap_or_default());
+    out.push(b'"');
+}
+
+/// Appends `text` as a JSON string with its quotes, with the escapes that JSON asks for and no others, as Jackson does:
+/// the quote, the backslash and control characters.
+pub fn write_plain_string(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.push(b'"');
+    let mut start = 0;
+    loop {
+        let end = plain_end(text, start);
+        out.extend_from_slice(text.get(start..end).unwrap_or_default());
+        let Some(&byte) = text.get(end) else { break };
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0C => out.extend_from_slice(b"\\f"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+        }
+        start = end + 1;
+    }
     out.push(b'"');
 }

@@ -1,8 +1,7 @@
-//! Reading JSON records: one forward pass over borrowed bytes, no tree.
+//! Reading JSON text: one forward pass over borrowed bytes, no tree.
 //!
-//! [`open`] checks a record once (UTF-8, and that it begins with an object) and hands out a [`Scanner`], which the
-//! shredder, the inference and the raw writer drive member by member. [`Canonical`] rewrites a value in the one form
-//! that nested values and raw records have at the destination.
+//! [`open`] checks a record once (UTF-8, and that it begins with an object) and hands out a [`Scanner`], which its
+//! readers drive member by member. [`Canonical`] rewrites a value in one canonical form.
 //!
 //! What is accepted is RFC 8259, with these notes:
 //! - only the first value of a record counts; [`Scanner::remainder`] reports what follows it;
@@ -16,13 +15,10 @@ mod swar;
 mod text;
 
 pub use canonical::Canonical;
-pub use number::Number;
-pub use scan::{ScanError, Scanner};
-pub use text::{Text, write_string};
-
-pub(crate) use number::is_exact_double;
-pub(crate) use swar::Token;
-pub(crate) use text::is_canonical;
+pub use number::{Number, is_exact_double};
+pub use scan::{ScanError, Scanner, deeper};
+pub use swar::Token;
+pub use text::{Text, is_canonical, write_plain_string, write_string};
 
 /// How deep objects and arrays may nest, the record itself included. It bounds the stack.
 pub const DEPTH_MAX: usize = 128;

@@ -1,9 +1,9 @@
 //! The scanner: a cursor over one record's bytes that validates as it moves.
 
-use super::number::Number;
-use super::swar::Token;
-use super::text::{self, Text};
-use super::{BadReason, DEPTH_MAX};
+use crate::number::Number;
+use crate::swar::Token;
+use crate::text::{self, Text};
+use crate::{BadReason, DEPTH_MAX};
 
 /// Why scanning stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner at the first byte. Bytes inside strings are not checked for UTF-8; [`super::open`] does that.
+    /// A scanner at the first byte. Bytes inside strings are not checked for UTF-8; [`crate::open`] does that.
     #[must_use]
     pub const fn new(text: &'a [u8]) -> Self {
         Self { text, position: 0 }
@@ -59,7 +59,7 @@ impl<'a> Scanner<'a> {
 
     /// Moves over `token` if it is next.
     #[inline]
-    pub(crate) fn take(&mut self, token: &Token) -> bool {
+    pub fn take(&mut self, token: &Token) -> bool {
         let length = token.length_at(self.text, self.position);
         self.position += length.unwrap_or_default();
         length.is_some()
@@ -283,14 +283,18 @@ impl<'a> Scanner<'a> {
 
     /// A syntax error at the cursor.
     #[cold]
-    pub(crate) const fn error(&self) -> ScanError {
+    #[must_use]
+    pub const fn error(&self) -> ScanError {
         ScanError::Syntax { offset: self.position }
     }
 }
 
-/// One container deeper, if that is still allowed.
+/// One container deeper than `depth`, if that is still allowed.
+///
+/// # Errors
+/// [`ScanError::TooDeep`] beyond [`DEPTH_MAX`].
 #[inline]
-pub(super) const fn deeper(depth: usize) -> Result<usize, ScanError> {
+pub const fn deeper(depth: usize) -> Result<usize, ScanError> {
     if depth < DEPTH_MAX { Ok(depth + 1) } else { Err(ScanError::TooDeep) }
 }
 

@@ -84,7 +84,7 @@ const fn eight_digits(values: u64) -> u64 {
 
 /// A short sequence of bytes that is compared with the text again and again.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub struct Token {
     bytes: Box<[u8]>,
     head: u64,
     head_mask: u64,
@@ -93,7 +93,9 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) fn new(bytes: Box<[u8]>) -> Self {
+    /// A token of any length.
+    #[must_use]
+    pub fn new(bytes: Box<[u8]>) -> Self {
         let mut head = [0; WORD_BYTES];
         let mut mask = [0; WORD_BYTES];
         for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(&bytes) {
