@@ -9,6 +9,9 @@ pub enum Error {
     /// Data does not fit its schema, or cannot be read. Java: `DataException`.
     #[error("{0}")]
     Data(String),
+    /// A configuration cannot work. Java: `ConfigException`.
+    #[error("{0}")]
+    Config(String),
     /// A schema cannot be built. Java: `SchemaBuilderException`.
     #[error("{0}")]
     Schema(String),
@@ -20,9 +23,15 @@ impl Error {
         Error::Data(message.into())
     }
 
+    /// A value of a configuration key that will not do.
+    pub fn config_value(name: &str, value: &str, reason: &str) -> Error {
+        Error::Config(format!("Invalid value {value} for configuration {name}: {reason}"))
+    }
+
     /// The Java class a JVM worker would name: part of dead-letter headers and stack traces.
     pub fn java_class(&self) -> &'static str {
         match self {
+            Error::Config(_) => "org.apache.kafka.common.config.ConfigException",
             Error::Data(_) => "org.apache.kafka.connect.errors.DataException",
             Error::Schema(_) => "org.apache.kafka.connect.errors.SchemaBuilderException",
         }

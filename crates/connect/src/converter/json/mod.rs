@@ -132,8 +132,8 @@ impl Converter for JsonConverter {
             return Ok(SchemaAndValue { schema: None, value: read::document(None, bytes, &self.options)? });
         }
         let envelope = read::envelope(bytes)?;
-        let schema = self.schema_of(&envelope.schema)?;
-        let value = read::document(schema.as_ref(), &envelope.payload, &self.options)?;
+        let schema = self.schema_of(envelope.schema)?;
+        let value = read::document(schema.as_ref(), envelope.payload, &self.options)?;
         Ok(SchemaAndValue { schema, value })
     }
 }
