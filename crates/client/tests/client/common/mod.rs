@@ -1,5 +1,4 @@
 //! What the integration tests share: a broker in the process, a client of it, and readers that know when to stop.
-#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::collections::HashMap;
 use std::time::Duration;

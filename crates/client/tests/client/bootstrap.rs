@@ -1,11 +1,8 @@
 //! Finding a cluster: dead and unresolvable addresses, brokers that go away, time to the first record.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{brokers, client, options, record, within};
+use crate::common::{brokers, client, options, record, within};
 use kanat_broker::{FaultAction, FaultRule};
 use kanat_client::{Client, Compression, ConsumerOptions, Error, TopicPartition, UnknownTopic};
 use kanat_protocol::messages::ApiKey;
@@ -25,7 +22,7 @@ fn silent_listener() -> (std::net::TcpListener, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_unresolvable_and_silent_addresses_do_not_hold_up_the_start() {
-    let broker = common::broker().await;
+    let broker = crate::common::broker().await;
     let (_listener, silent) = silent_listener();
     let addresses = [dead_address(), "no-such-host.invalid:9092".to_owned(), silent, broker.bootstrap()];
     let started = Instant::now();
@@ -67,15 +64,15 @@ async fn a_lookup_never_creates_a_topic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_records_are_there_in_no_time() {
-    let broker = common::broker().await;
+    let broker = crate::common::broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
-    common::fill(&client(&broker).await, "t", 0, 3, 3).await;
+    crate::common::fill(&client(&broker).await, "t", 0, 3, 3).await;
     let started = Instant::now();
     let client = client(&broker).await;
-    let ends = common::ends(&client, "t", 1, kanat_client::Isolation::ReadCommitted).await;
+    let ends = crate::common::ends(&client, "t", 1, kanat_client::Isolation::ReadCommitted).await;
     let mut consumer = client.consumer(ConsumerOptions::default()).unwrap();
     consumer.assign([(TopicPartition::new("t", 0), 0)]);
-    let read = common::read_to(&mut consumer, &ends).await;
+    let read = crate::common::read_to(&mut consumer, &ends).await;
     let elapsed = started.elapsed();
     assert_eq!(read[&0].len(), 3);
     assert!(elapsed < Duration::from_millis(100), "connecting and reading three records took {elapsed:?}");
@@ -99,7 +96,7 @@ async fn a_client_finds_the_cluster_again_when_every_broker_it_knew_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_broker_costs_one_request_its_deadline_and_the_next_one_nothing() {
-    let broker = common::broker().await;
+    let broker = crate::common::broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
     let options = options(&broker.bootstrap()).with_request_timeout_ms(150).with_retry_timeout_ms(100);
     let client = Client::connect(options).await.unwrap();
@@ -115,10 +112,10 @@ async fn a_stalled_broker_costs_one_request_its_deadline_and_the_next_one_nothin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_requests_leave_the_connection_in_step() {
-    let broker = common::broker().await;
+    let broker = crate::common::broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
     let client = client(&broker).await;
-    common::fill(&client, "t", 0, 5, 5).await;
+    crate::common::fill(&client, "t", 0, 5, 5).await;
     let connections =
         broker.faults().add(FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::ApiVersions));
     let slow = FaultRule::new(FaultAction::DelayBefore(Duration::from_millis(20))).on(ApiKey::ListOffsets).times(10);
@@ -135,10 +132,10 @@ async fn dropped_requests_leave_the_connection_in_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_cut_off_or_out_of_order_are_survived() {
-    let broker = common::broker().await;
+    let broker = crate::common::broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
     let client = client(&broker).await;
-    common::fill(&client, "t", 0, 5, 5).await;
+    crate::common::fill(&client, "t", 0, 5, 5).await;
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
     broker.faults().add(FaultRule::new(FaultAction::Truncate { bytes: 7 }).on(ApiKey::ListOffsets).times(1));
     assert_eq!(within("cut off", partition.get_offset(kanat_client::OffsetAt::Latest)).await.unwrap(), 5);

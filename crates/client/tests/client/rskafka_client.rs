@@ -4,15 +4,12 @@
 //! partition's name; partitions that do not exist; empty produces and fetches; offsets out of range; what a produce tells;
 //! offsets by kind; size limits; the middle of a batch; deleted records; back-off that ends. Those of TLS and SASL are in
 //! `security.rs`, with every mechanism.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{broker, brokers, client, options, record, within};
+use crate::common::{broker, brokers, client, options, record, within};
 use kanat_broker::BrokerHandle;
 use kanat_client::{Client, Compression, Error, NewTopic, OffsetAt, PartitionClient, Produced, Record, UnknownTopic};
 use kanat_protocol::ErrorCode;

@@ -1,12 +1,9 @@
 //! Reading many partitions: exactness under both isolation levels, faults, bounds, cancellation.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use common::{broker, brokers, client, decode, ends, fill, filled, options, read_to, within};
+use crate::common::{broker, brokers, client, decode, ends, fill, filled, options, read_to, within};
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
 use kanat_client::{
     Client, Codec, Compression, ConsumerOptions, Error, Isolation, NewTopic, ProduceRecord, ProducerOptions,
@@ -71,7 +68,7 @@ async fn every_codec_in_one_partition() {
     let writer = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
     let mut expected = Vec::new();
     for codec in Codec::ALL {
-        let records: Vec<_> = (0..100).map(|index| common::record(format!("{codec} {index}"))).collect();
+        let records: Vec<_> = (0..100).map(|index| crate::common::record(format!("{codec} {index}"))).collect();
         let written = writer.produce(records.clone(), Compression::new(codec, None).unwrap()).await.unwrap();
         expected
             .extend(written.offsets.into_iter().zip(records.into_iter().map(|record| record.value.unwrap().to_vec())));
@@ -157,7 +154,7 @@ async fn compacted_gaps_do_not_stop_the_position() {
     let writer = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
     for index in 0..31 {
         let key = Some(format!("key {}", index % 3).into());
-        let record = kanat_client::Record { key, ..common::record(format!("{index}")) };
+        let record = kanat_client::Record { key, ..crate::common::record(format!("{index}")) };
         if index == 30 {
             broker.compact("t", 0).await.unwrap();
         }
@@ -275,7 +272,7 @@ async fn a_recreated_topic_is_an_error_not_other_data() {
     while consumer.position(&tp(0)) != Some(10) {
         within("next", consumer.next()).await.unwrap();
     }
-    let other = common::client(&broker).await;
+    let other = crate::common::client(&broker).await;
     other.admin().delete_topics(&["t"]).await.unwrap().remove(0).1.unwrap();
     other.admin().create_topic(&NewTopic::new("t", 1)).await.unwrap();
     fill(&other, "t", 0, 20, 5).await;

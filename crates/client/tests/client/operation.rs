@@ -1,7 +1,5 @@
 //! Running a client: metrics, re-bootstrap, idle connections, shutdown. In memory, under a paused clock.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

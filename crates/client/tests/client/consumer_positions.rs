@@ -1,9 +1,6 @@
 //! Where a consumer stands: leader epochs, jumps, start positions, leader hints, sessions; and what it fetches for it:
 //! connections, bytes and waits. The brokers are reached in memory and the clock is paused, so that time passes only
 //! when nothing else is left to do.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::{decode, ends, fill, filled, options, read_to, record, within};
+use crate::common::{decode, ends, fill, filled, options, read_to, record, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, Dialer, FaultAction, FaultId, FaultRule};
 use kanat_client::{
     BoxFuture, BoxedStream, Client, Codec, Compression, Connector, ConsumerOptions, Decompressor, Error, Gap,

@@ -2,17 +2,14 @@
 //!
 //! Number twelve, copies and allocations per record, is also measured where the records are read and written: in
 //! `crates/protocol/tests/alloc.rs`.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::{broker, client, record, within};
 use bytes::Bytes;
-use common::{broker, client, record, within};
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
 use kanat_client::{
     BatchProducer, BatchProducerOptions, Codec, Compression, ConsumerOptions, OffsetAt, PartitionClient, Record,

@@ -1,13 +1,10 @@
 //! What RSKafka's integration tests ask of a stream consumer, its nine behaviours, and what they leave open.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{broker, brokers, client, record, within};
+use crate::common::{broker, brokers, client, record, within};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};

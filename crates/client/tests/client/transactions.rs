@@ -1,12 +1,9 @@
 //! Transactions: what was committed is seen once and whole, nothing else is seen, under both protocols.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use common::{client, ends, read_to, within};
+use crate::common::{client, ends, read_to, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule};
 use kanat_client::{
     Client, ConsumerOptions, Error, GroupMetadata, Isolation, OffsetAndMetadata, ProduceRecord, TopicPartition,
@@ -159,7 +156,7 @@ async fn after_a_commit_of_unknown_outcome_the_next_transaction_begins_when_it_i
     for level in LEVELS {
         for applied in [false, true] {
             let broker = broker(level).await;
-            let options = common::options(&broker.bootstrap()).with_retry_timeout_ms(200);
+            let options = crate::common::options(&broker.bootstrap()).with_retry_timeout_ms(200);
             let client = within("connect", Client::connect(options)).await.unwrap();
             let mut producer = producer(&client, "tx").await;
             let transaction = producer.begin().await.unwrap();

@@ -1,14 +1,10 @@
 //! Group consumers against the embedded broker: joining, leaving, crashing, stalling, and what is committed when.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{client, decode, fill, within};
+use crate::common::{client, decode, fill, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule};
 use kanat_client::{
     Assignor, Client, CooperativeStickyAssignor, Error, GroupConsumer, GroupEvent, GroupOptions, GroupProtocol,
@@ -405,7 +401,7 @@ async fn crash(options: GroupOptions) {
     let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let consumer = runtime.block_on(async {
-            let client = Client::connect(common::options(&bootstrap)).await.unwrap();
+            let client = Client::connect(crate::common::options(&bootstrap)).await.unwrap();
             let mut consumer = client.group_consumer(doomed_options).unwrap();
             let fetched = next_fetched(&mut consumer).await;
             let half = OffsetAndMetadata::new(4);
@@ -554,7 +550,8 @@ async fn zombie(options: GroupOptions) {
     let broker = brokers(1, 300).await;
     broker.create_topic(TOPIC, 1, &[]).await.unwrap();
     let client = client(&broker).await;
-    let zombie_client = Client::connect(common::options(&broker.bootstrap()).with_client_id("zombie")).await.unwrap();
+    let zombie_client =
+        Client::connect(crate::common::options(&broker.bootstrap()).with_client_id("zombie")).await.unwrap();
     let mut zombie = zombie_client.group_consumer(options.clone()).unwrap();
     next_assigned(&mut zombie).await;
     for api in [ApiKey::Heartbeat, ApiKey::ConsumerGroupHeartbeat] {

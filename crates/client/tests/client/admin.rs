@@ -1,9 +1,6 @@
 //! Administration: who is asked what, how often, and what comes back for each thing asked about.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod common;
-
-use common::{broker, brokers, client, fill, within};
+use crate::common::{broker, brokers, client, fill, within};
 use kanat_broker::{FaultAction, FaultRule};
 use kanat_client::{
     AlterConfig, ConfigOperation, ConfigResource, DescribeConfigsOptions, Error, ListGroupsOptions,

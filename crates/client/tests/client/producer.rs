@@ -1,12 +1,9 @@
 //! Writing across partitions: nothing lost, nothing doubled, nothing out of order, whatever breaks.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use common::{broker, brokers, client, ends, options, read_to, within};
+use crate::common::{broker, brokers, client, ends, options, read_to, within};
 use kanat_broker::{FaultAction, FaultRule};
 use kanat_client::{
     Acks, Client, Codec, Compression, ConsumerOptions, Error, Isolation, ProduceRecord, ProducerOptions,
@@ -19,7 +16,7 @@ fn to(partition: i32, value: &str) -> ProduceRecord<'_> {
     ProduceRecord { topic: "t", partition: Some(partition), value: Some(value.as_bytes()), ..ProduceRecord::default() }
 }
 
-async fn read_all(client: &Client, partitions: i32) -> common::ReadBack {
+async fn read_all(client: &Client, partitions: i32) -> crate::common::ReadBack {
     let ends = ends(client, "t", partitions, Isolation::ReadCommitted).await;
     let mut consumer = client.consumer(ConsumerOptions::default()).unwrap();
     consumer.assign((0..partitions).map(|partition| (TopicPartition::new("t", partition), 0)));

@@ -1,9 +1,6 @@
 //! Topics, configurations, consumer groups.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod common;
-
-use common::{broker, brokers, client, within};
+use crate::common::{broker, brokers, client, within};
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
 use kanat_client::{Error, NewTopic, OffsetAndMetadata, TopicPartition};
 use kanat_protocol::ErrorCode;

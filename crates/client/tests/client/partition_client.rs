@@ -1,10 +1,7 @@
 //! Calls on one partition.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod common;
-
+use crate::common::{broker, client, record, within};
 use bytes::Bytes;
-use common::{broker, client, record, within};
 use kanat_broker::{FaultAction, FaultRule};
 use kanat_client::{Codec, Compression, Error, OffsetAt, Record, TopicPartition, UnknownTopic};
 use kanat_protocol::ErrorCode;
@@ -74,7 +71,7 @@ async fn deleted_records_are_out_of_range_and_the_error_says_what_there_is() {
     let broker = broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
     let client = client(&broker).await;
-    common::fill(&client, "t", 0, 10, 5).await;
+    crate::common::fill(&client, "t", 0, 10, 5).await;
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
     assert_eq!(partition.delete_records(7, 1_000).await.unwrap(), 7);
     let error = partition.fetch_records(3, 1..1_000, 100).await.unwrap_err();
@@ -143,7 +140,7 @@ async fn admin_deletes_records_too() {
     let broker = broker().await;
     broker.create_topic("t", 1, &[]).await.unwrap();
     let client = client(&broker).await;
-    common::fill(&client, "t", 0, 4, 4).await;
+    crate::common::fill(&client, "t", 0, 4, 4).await;
     let left = client.admin().delete_records(&TopicPartition::new("t", 0), -1).await.unwrap();
     assert_eq!(left, 4);
 }

@@ -1,12 +1,8 @@
 //! Membership in groups that are no consumer groups, against the embedded broker.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{broker, client, within};
+use crate::common::{broker, client, within};
 use kanat_client::{Error, JoinProtocol, LeaveMode, Membership, MembershipEvent, MembershipOptions};
 use tokio::task::JoinHandle;
 

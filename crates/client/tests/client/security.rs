@@ -1,7 +1,4 @@
 //! TLS and SASL against the embedded broker: every mechanism, every refusal, sessions renewed under load.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::{options, record, within};
+use crate::common::{options, record, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule, ListenerSecurity};
 use kanat_client::{
     AwsCredentials, AwsMskIam, BoxFuture, BoxedStream, Client, Compression, Connector, Credentials, Error, OAuthBearer,
@@ -139,7 +136,7 @@ async fn a_mechanism_the_broker_lacks_names_those_it_has() {
     let broker = start(ListenerSecurity::default().with_plain_user("alice", PASSWORD)).await;
     let error = connect(&broker, Security::sasl_plaintext(Sasl::scram_sha_256("alice", PASSWORD))).await.unwrap_err();
     assert!(error.to_string().contains("offers PLAIN"), "{error}");
-    let open = common::broker().await;
+    let open = crate::common::broker().await;
     let error = connect(&open, Security::sasl_plaintext(Sasl::plain("alice", PASSWORD))).await.unwrap_err();
     assert!(error.to_string().contains("does not use SASL"), "{error}");
 }
@@ -206,7 +203,7 @@ async fn the_wrong_protocol_is_recognised() {
     let encrypted = start(ListenerSecurity::default().with_tls(certificate, key)).await;
     let error = connect(&encrypted, Security::default()).await.unwrap_err();
     assert!(error.to_string().contains("speaks TLS"), "{error}");
-    let open = common::broker().await;
+    let open = crate::common::broker().await;
     let error = connect(&open, Security::ssl(authority.trusted())).await.unwrap_err();
     assert!(error.to_string().contains("listener"), "{error}");
 }

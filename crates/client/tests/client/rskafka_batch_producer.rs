@@ -1,13 +1,10 @@
 //! What RSKafka's integration test asks of a batch producer, and the hook of its `ProducerClient`, against a broker.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{broker, client, record, within};
+use crate::common::{broker, client, record, within};
 use kanat_client::{
     BatchProducer, BatchProducerOptions, BoxFuture, Compression, OffsetAt, PartitionClient, Produced, ProducerClient,
     Record, RecordAggregator, Result, UnknownTopic,
