@@ -42,6 +42,7 @@ pub(crate) async fn connect(source: &SourceConfig) -> Result<Client> {
     source.ensure_supported()?;
     let options = ClientOptions::new(&source.bootstrap_servers)
         .with_client_id(CLIENT_ID)
+        .with_security(source.protocol.security())
         .with_retry_timeout_ms(RETRY_MS.saturating_mul(source.backoff_retry_count.into()));
     Client::connect(options)
         .await

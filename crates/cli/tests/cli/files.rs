@@ -92,10 +92,11 @@ fn wrong_files_are_one_sentence() {
     project.run(&check).fails(1, "error[KN-1005]: source.json: consumer_group_id and consumer_group");
     project.write("source.json", "{");
     project.run(&check).fails(1, "error[KN-1002]: source.json is not valid JSON: ");
-    project.write("source.json", r#"{"bootstrap_servers":"a:1","protocol":{"security_protocol":"SSL"}}"#);
+    let registry = r#"{"bootstrap_servers":"a:1","protocol":{"security_protocol":"PLAINTEXT"},"schema_registry":{"endpoint":"http://r"}}"#;
+    project.write("source.json", registry);
     project
         .run(&check)
-        .fails(1, "error[KN-1006]: source.json: protocol.security_protocol: SSL is not supported in this version");
+        .fails(1, "error[KN-1006]: source.json: schema_registry.endpoint: a schema registry is not supported");
     project.run(&["check", "--config", "absent.json"]).fails(1, "error[KN-1001]: cannot read absent.json: ");
     project.write("destination.json", r#"{"type":"PARQUET","writer":{"s3_bucket":"b"}}"#);
     project

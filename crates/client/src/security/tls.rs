@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::OnceCell;
@@ -21,10 +21,18 @@ use crate::error::{Error, Result};
 pub struct TlsOptions {
     roots: Option<Pem>,
     identity: Option<Identity>,
-    hostname_check: bool,
+    check: Check,
     server_name: Option<String>,
     ready: Option<Arc<ClientConfig>>,
     loaded: Arc<OnceCell<Arc<ClientConfig>>>,
+}
+
+/// What is checked of a broker's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Everything,
+    AllButTheName,
+    Nothing,
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +46,7 @@ impl Default for TlsOptions {
         TlsOptions {
             roots: None,
             identity: None,
-            hostname_check: true,
+            check: Check::Everything,
             server_name: None,
             ready: None,
             loaded: Arc::default(),
@@ -51,7 +59,7 @@ impl fmt::Debug for TlsOptions {
         f.debug_struct("TlsOptions")
             .field("roots", &self.roots)
             .field("identity", &self.identity)
-            .field("hostname_check", &self.hostname_check)
+            .field("check", &self.check)
             .field("server_name", &self.server_name)
             .field("ready", &self.ready.is_some())
             .finish_non_exhaustive()
@@ -73,7 +81,13 @@ impl TlsOptions {
     /// Whether the broker's certificate must be valid for the host connected to. Off, any certificate of a trusted
     /// authority will do: whoever has one can play the broker.
     pub fn with_hostname_check(self, hostname_check: bool) -> Self {
-        TlsOptions { hostname_check, ..self.changed() }
+        let check = if hostname_check { Check::Everything } else { Check::AllButTheName };
+        TlsOptions { check, ..self.changed() }
+    }
+
+    /// Accepts any certificate: what is sent is encrypted, for whoever answers. For brokers under test only.
+    pub fn without_certificate_check(self) -> Self {
+        TlsOptions { check: Check::Nothing, ..self.changed() }
     }
 
     /// Name to ask for (SNI) and to check instead of the host connected to, for tunnels and load balancers.
@@ -131,11 +145,14 @@ impl TlsOptions {
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+        if self.check == Check::Nothing {
+            return Ok(Arc::new(Anybody { provider: Arc::clone(provider) }));
+        }
         let roots = Arc::new(self.root_store()?);
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| invalid("roots", error.to_string()))?;
-        if self.hostname_check { Ok(verifier) } else { Ok(Arc::new(AnyName { verifier })) }
+        if self.check == Check::Everything { Ok(verifier) } else { Ok(Arc::new(AnyName { verifier })) }
     }
 
     fn root_store(&self) -> Result<RootCertStore> {
@@ -208,5 +225,46 @@ impl ServerCertVerifier for AnyName {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Checks only that the broker has the key of the certificate it shows.
+#[derive(Debug)]
+struct Anybody {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

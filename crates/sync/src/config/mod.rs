@@ -6,7 +6,6 @@
 
 pub mod destination;
 pub(crate) mod jaas;
-mod secret;
 pub(crate) mod section;
 pub mod source;
 
@@ -14,10 +13,9 @@ use std::fmt;
 use std::path::Path;
 
 pub use destination::{DestinationConfig, ParquetCompression, ParquetConfig};
-pub use secret::Secret;
+pub use kanat_client::{Secret, SecurityProtocol};
 pub use source::{
-    ProtocolConfig, SaslConfig, SaslMechanism, SchemaRegistryConfig, SecurityProtocol, SourceConfig, TlsConfig,
-    TopicPattern,
+    ProtocolConfig, SaslConfig, SaslMechanism, SchemaRegistryConfig, SourceConfig, TlsConfig, TopicPattern,
 };
 
 use crate::encryption;

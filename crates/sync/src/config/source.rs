@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use fancy_regex::Regex;
+use kanat_client::{Pem, Sasl, Security, TlsOptions};
 
 use super::jaas;
 use super::section::Section;
-use super::{Secret, Warning, read};
+use super::{Secret, SecurityProtocol, Warning, read};
 use crate::error::{Error, Result};
 use crate::files::parse_json;
 
@@ -43,43 +44,6 @@ pub struct SourceConfig {
     pub schema_registry: Option<SchemaRegistryConfig>,
 }
 
-/// How connections are protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecurityProtocol {
-    /// Neither encryption nor authentication.
-    Plaintext,
-    /// Encryption.
-    Ssl,
-    /// Authentication without encryption.
-    SaslPlaintext,
-    /// Both.
-    SaslSsl,
-}
-
-impl SecurityProtocol {
-    /// The name Kafka gives it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plaintext => "PLAINTEXT",
-            Self::Ssl => "SSL",
-            Self::SaslPlaintext => "SASL_PLAINTEXT",
-            Self::SaslSsl => "SASL_SSL",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl].into_iter().find(|it| it.as_str() == text)
-    }
-
-    fn uses_sasl(self) -> bool {
-        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
-    }
-
-    fn uses_tls(self) -> bool {
-        matches!(self, Self::Ssl | Self::SaslSsl)
-    }
-}
-
 /// Encryption and authentication; `protocol` in the file.
 #[derive(Debug, Clone)]
 pub struct ProtocolConfig {
@@ -91,6 +55,28 @@ pub struct ProtocolConfig {
     pub tls: Option<TlsConfig>,
     /// Accept any certificate.
     pub tls_skip_verify: bool,
+}
+
+impl ProtocolConfig {
+    /// What the client is told.
+    pub(crate) fn security(&self) -> Security {
+        let tls = self.tls.as_ref().map_or_else(TlsOptions::default, |tls| {
+            let trusting = TlsOptions::default().with_roots(Pem::text(tls.server_ca.as_str()));
+            let identified = match &tls.client {
+                Some((certificate, key)) => {
+                    trusting.with_identity(Pem::text(certificate.as_str()), Pem::Text(key.clone()))
+                }
+                None => trusting,
+            };
+            // As in OLake, without `ssl` the key changes nothing.
+            if self.tls_skip_verify { identified.without_certificate_check() } else { identified }
+        });
+        let sasl = self.sasl.as_ref().map(|sasl| match sasl.mechanism {
+            SaslMechanism::Plain => Sasl::plain(&sasl.username, sasl.password.clone()),
+            SaslMechanism::ScramSha512 => Sasl::scram_sha_512(&sasl.username, sasl.password.clone()),
+        });
+        Security { protocol: self.security_protocol, tls, sasl }
+    }
 }
 
 /// How a password is proved.
@@ -226,10 +212,6 @@ impl SourceConfig {
     /// # Errors
     /// [`Error::NotSupported`] naming the key.
     pub fn ensure_supported(&self) -> Result<()> {
-        let security = self.protocol.security_protocol;
-        if security != SecurityProtocol::Plaintext {
-            return Err(Error::not_supported(&self.file, "protocol.security_protocol", security.as_str()));
-        }
         if self.schema_registry.is_some() {
             return Err(Error::not_supported(&self.file, "schema_registry.endpoint", "a schema registry"));
         }
@@ -301,7 +283,13 @@ fn protocol(root: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Result<Proto
     let mut section = root.section("protocol")?.ok_or_else(|| root.missing("protocol"))?;
     let key = "security_protocol";
     let name = section.string(key)?.ok_or_else(|| section.missing(key))?;
-    let Some(security_protocol) = SecurityProtocol::parse(name) else {
+    let protocols = [
+        SecurityProtocol::Plaintext,
+        SecurityProtocol::Ssl,
+        SecurityProtocol::SaslPlaintext,
+        SecurityProtocol::SaslSsl,
+    ];
+    let Some(security_protocol) = protocols.into_iter().find(|protocol| protocol.name() == name) else {
         let reason = format!("must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, not {name}");
         return Err(section.wrong(key, reason));
     };

@@ -6,4 +6,5 @@ mod job;
 mod layouts;
 mod positions;
 mod running;
+mod security;
 mod transactions;
