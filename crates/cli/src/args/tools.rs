@@ -157,17 +157,17 @@ pub(crate) struct ProduceArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) null_marker: Option<String>,
     /// Codec and level: none, gzip, snappy, lz4, zstd or such as zstd:9
-    #[arg(short = 'z', long, value_name = "CODEC[:LEVEL]", default_value = "none", value_parser = compression)]
-    pub(crate) compression: Compression,
+    #[arg(short = 'z', long, value_name = "CODEC[:LEVEL]", value_parser = compression)]
+    pub(crate) compression: Option<Compression>,
     /// Send all records in one transaction under this name; a reader sees all or none
     #[arg(long, value_name = "ID")]
     pub(crate) transactional_id: Option<String>,
-    /// Copies that must have a record before it counts as written: all or 1 (without idempotence)
-    #[arg(long, default_value = "all", value_parser = acks, conflicts_with = "transactional_id")]
-    pub(crate) acks: Acks,
-    /// Longest wait for more records before a batch goes, milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 5)]
-    pub(crate) linger_ms: u64,
+    /// Copies that must have a record before it counts as written: all (unless a property says otherwise) or 1
+    #[arg(long, value_parser = acks, conflicts_with = "transactional_id")]
+    pub(crate) acks: Option<Acks>,
+    /// Longest wait for more records before a batch goes, milliseconds; 5 unless a property says otherwise
+    #[arg(long, value_name = "MS")]
+    pub(crate) linger_ms: Option<u64>,
 }
 
 /// Flags of consume.

@@ -5,12 +5,13 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use kanat_client::{
-    Acks, Client, DeliveryFuture, ProduceRecord, Producer, ProducerOptions, Transaction, TransactionalOptions,
+    Acks, Client, DeliveryFuture, JavaProperties, ProduceRecord, Producer, ProducerOptions, Transaction,
+    TransactionalOptions,
 };
 use kanat_sync::{Error, Result};
 use tokio::sync::mpsc;
 
-use super::client::connect;
+use super::client::{connect_with_properties, wrong_property};
 use super::deliveries::Deliveries;
 use super::record_json::{self, Input};
 use crate::args::{FileArgs, ProduceArgs};
@@ -24,22 +25,28 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// Sends every line and says how many there were.
 pub(super) async fn run(files: &FileArgs, args: &ProduceArgs) -> Result<()> {
-    let client = connect(files, &args.cluster).await?;
-    let sent = produce(&client, args).await?;
+    let cluster = connect_with_properties(files, &args.cluster).await?;
+    let options = options(&cluster.properties, args)?;
+    let sent = produce(&cluster.client, options, args).await?;
     complain(&format!("{} sent to {}", counted(sent, "record"), args.topic));
     Ok(())
 }
 
-async fn produce(client: &Client, args: &ProduceArgs) -> Result<usize> {
-    let fail = |error| Error::kafka(format!("producing to {}", args.topic), error);
-    let options = ProducerOptions {
-        compression: args.compression,
-        acks: args.acks,
+/// What the properties say, and the flags above them.
+fn options(properties: &JavaProperties, args: &ProduceArgs) -> Result<ProducerOptions> {
+    let mut options = ProducerOptions::from_properties(properties).map_err(wrong_property)?;
+    options.compression = args.compression.unwrap_or(options.compression);
+    options.linger_ms = args.linger_ms.unwrap_or(options.linger_ms);
+    if let Some(acks) = args.acks {
+        options.acks = acks;
         // Idempotence needs every copy.
-        idempotent: args.acks == Acks::All,
-        linger_ms: args.linger_ms,
-        ..ProducerOptions::default()
-    };
+        options.idempotent = acks == Acks::All;
+    }
+    Ok(options)
+}
+
+async fn produce(client: &Client, options: ProducerOptions, args: &ProduceArgs) -> Result<usize> {
+    let fail = |error| Error::kafka(format!("producing to {}", args.topic), error);
     let Some(id) = &args.transactional_id else {
         let producer = client.producer(options).map_err(fail)?;
         let sent = send_all(Target::Producer(&producer), args).await?;

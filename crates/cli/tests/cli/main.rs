@@ -6,5 +6,6 @@ mod administration;
 mod against_a_broker;
 mod demo;
 mod files;
+mod properties;
 mod support;
 mod tools;

@@ -119,6 +119,22 @@ impl<K: Into<String>, V: Into<Secret>> FromIterator<(K, V)> for JavaProperties {
     }
 }
 
+impl<K: Into<String>, V: Into<Secret>> Extend<(K, V)> for JavaProperties {
+    /// Later values of a key replace earlier ones.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.entries.extend(entries.into_iter().map(|(key, value)| (key.into(), value.into())));
+    }
+}
+
+impl IntoIterator for JavaProperties {
+    type Item = (String, Secret);
+    type IntoIter = std::collections::btree_map::IntoIter<String, Secret>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
 impl ClientOptions {
     /// Bootstrap addresses, time-outs, TLS and SASL of a Java client's properties.
     ///

@@ -149,7 +149,7 @@ async fn mutual_tls_by_text_and_by_file() {
     ];
     let file = ClientOptions::from_properties(&pairs.into_iter().collect()).unwrap();
     file.security.prepare().await.unwrap();
-    assert!(format!("{:?}", file.security.tls).contains("hostname_check: false"));
+    assert!(format!("{:?}", file.security.tls).contains("check: AllButTheName"));
 }
 
 #[test]

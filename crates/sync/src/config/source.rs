@@ -58,8 +58,8 @@ pub struct ProtocolConfig {
 }
 
 impl ProtocolConfig {
-    /// What the client is told.
-    pub(crate) fn security(&self) -> Security {
+    /// What a client of the cluster is told.
+    pub fn security(&self) -> Security {
         let tls = self.tls.as_ref().map_or_else(TlsOptions::default, |tls| {
             let trusting = TlsOptions::default().with_roots(Pem::text(tls.server_ca.as_str()));
             let identified = match &tls.client {

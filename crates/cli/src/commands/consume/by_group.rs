@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use kanat_client::{
-    Client, ConsumerOptions, GroupConsumer, GroupEvent, GroupOptions, GroupStart, OffsetAndMetadata, OffsetSpec,
+    Client, GroupConsumer, GroupEvent, GroupOptions, GroupStart, Isolation, OffsetAndMetadata, OffsetSpec,
     TopicPartition,
 };
 use kanat_sync::{Error, Result};
 use tokio::time::{Instant, timeout};
 
-use super::{Printer, Progress, Start, isolation, partitions};
+use super::{Printer, Progress, Start, fetching, partitions};
 use crate::args::ConsumeArgs;
+use crate::commands::client::{Cluster, wrong_property};
 
 /// Time between commits of what was printed, milliseconds.
 const COMMIT_INTERVAL_MS: u64 = 1_000;
@@ -24,15 +25,21 @@ type Printed = HashMap<TopicPartition, OffsetAndMetadata>;
 
 /// Prints as a member of `group` until a limit, the end, or `stop`; then commits and leaves.
 pub(super) async fn consume(
-    client: &Client,
+    cluster: &Cluster,
     args: &ConsumeArgs,
     group: &str,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let fail = |error| Error::kafka(format!("reading {} in group {group}", args.topics.join(", ")), error);
-    let ends = ends(client, args).await?;
-    let fetching = ConsumerOptions { isolation: isolation(args), ..ConsumerOptions::default() };
-    let options = GroupOptions::new(group, args.topics.clone()).with_start(start(args)?).with_consumer(fetching);
+    let Cluster { client, properties } = cluster;
+    let fetching = fetching(properties, args)?;
+    let ends = ends(client, fetching.isolation, args).await?;
+    let mut properties = properties.clone();
+    properties.extend([("group.id", group)]);
+    let mut options = GroupOptions::from_properties(&properties, args.topics.clone()).map_err(wrong_property)?;
+    // What was printed is committed below.
+    options.auto_commit_interval_ms = None;
+    let options = options.with_start(start(args)?).with_consumer(fetching);
     let mut consumer = client.group_consumer(options).map_err(fail)?;
     let mut printed = Printed::new();
     let reading = read(&mut consumer, args, &ends, &mut printed);
@@ -73,13 +80,17 @@ fn start(args: &ConsumeArgs) -> Result<GroupStart> {
 }
 
 /// Where every partition ends now, when that is where to stop.
-async fn ends(client: &Client, args: &ConsumeArgs) -> Result<Option<HashMap<TopicPartition, i64>>> {
+async fn ends(
+    client: &Client,
+    isolation: Isolation,
+    args: &ConsumeArgs,
+) -> Result<Option<HashMap<TopicPartition, i64>>> {
     if !args.exit_at_end {
         return Ok(None);
     }
     let asked: Vec<_> =
         partitions(client, args).await?.into_iter().map(|partition| (partition, OffsetSpec::Latest)).collect();
-    let listed = client.list_offsets(&asked, isolation(args)).await;
+    let listed = client.list_offsets(&asked, isolation).await;
     let listed = listed.map_err(|error| Error::kafka("asking for the ends of partitions", error))?;
     Ok(Some(listed.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect()))
 }

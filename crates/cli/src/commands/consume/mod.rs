@@ -8,13 +8,13 @@ use std::io::{self, BufWriter, Write};
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use kanat_client::{Client, ConsumerOptions, Fetched, Isolation, OffsetSpec, TopicPartition};
+use kanat_client::{Client, ConsumerOptions, Fetched, Isolation, JavaProperties, OffsetSpec, TopicPartition};
 use kanat_protocol::batch::Record;
 use kanat_protocol::compression::Decompressor;
 use kanat_sync::{Error, Result};
 
 pub(crate) use self::format::Format;
-use super::client::connect;
+use super::client::{connect_with_properties, wrong_property};
 use super::record_json::to_json;
 use crate::args::{ConsumeArgs, FileArgs};
 use crate::interrupt::on_signals;
@@ -59,7 +59,8 @@ struct Range {
 
 /// Prints records until a limit, the end or a signal.
 pub(super) async fn run(files: &FileArgs, args: &ConsumeArgs) -> Result<()> {
-    let client = connect(files, &args.cluster).await?;
+    let cluster = connect_with_properties(files, &args.cluster).await?;
+    let client = &cluster.client;
     let (asked, signalled) = tokio::sync::oneshot::channel();
     let watch = on_signals(move || {
         // The receiver is gone when the work has just ended.
@@ -72,9 +73,9 @@ pub(super) async fn run(files: &FileArgs, args: &ConsumeArgs) -> Result<()> {
     };
     let work = async {
         match &args.group {
-            Some(group) => by_group::consume(&client, args, group, stop).await,
+            Some(group) => by_group::consume(&cluster, args, group, stop).await,
             None => tokio::select! {
-                result = consume(&client, args) => result,
+                result = consume(client, fetching(&cluster.properties, args)?, args) => result,
                 () = stop => Ok(()),
             },
         }
@@ -85,9 +86,8 @@ pub(super) async fn run(files: &FileArgs, args: &ConsumeArgs) -> Result<()> {
     }
 }
 
-async fn consume(client: &Client, args: &ConsumeArgs) -> Result<()> {
-    let mut open = ranges(client, args).await?;
-    let options = ConsumerOptions { isolation: isolation(args), ..ConsumerOptions::default() };
+async fn consume(client: &Client, options: ConsumerOptions, args: &ConsumeArgs) -> Result<()> {
+    let mut open = ranges(client, options.isolation, args).await?;
     let mut consumer = client.consumer(options).map_err(|error| Error::kafka("making a consumer", error))?;
     open.retain(|_, range| range.end.is_none_or(|end| range.start < end));
     consumer.assign(open.iter().map(|(partition, range)| (partition.clone(), range.start)));
@@ -107,8 +107,13 @@ async fn consume(client: &Client, args: &ConsumeArgs) -> Result<()> {
     Ok(())
 }
 
-fn isolation(args: &ConsumeArgs) -> Isolation {
-    if args.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted }
+/// What the properties say, and the flag above them.
+fn fetching(properties: &JavaProperties, args: &ConsumeArgs) -> Result<ConsumerOptions> {
+    let mut options = ConsumerOptions::from_properties(properties).map_err(wrong_property)?;
+    if args.read_uncommitted {
+        options.isolation = Isolation::ReadUncommitted;
+    }
+    Ok(options)
 }
 
 /// The partitions the command line means.
@@ -135,12 +140,12 @@ async fn partitions(client: &Client, args: &ConsumeArgs) -> Result<Vec<TopicPart
     Ok(all)
 }
 
-async fn ranges(client: &Client, args: &ConsumeArgs) -> Result<HashMap<TopicPartition, Range>> {
+async fn ranges(client: &Client, isolation: Isolation, args: &ConsumeArgs) -> Result<HashMap<TopicPartition, Range>> {
     let partitions = partitions(client, args).await?;
     let fail = |error| Error::kafka(format!("asking for the offsets of {}", args.topics.join(", ")), error);
     let ask = async |spec| {
         let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-        let listed = client.list_offsets(&asked, isolation(args)).await.map_err(fail)?;
+        let listed = client.list_offsets(&asked, isolation).await.map_err(fail)?;
         Ok::<Vec<i64>, Error>(listed.into_iter().map(|(_, listed)| listed.offset).collect())
     };
     let first = ask(OffsetSpec::Earliest).await?;
