@@ -4,7 +4,7 @@
 //! first. When every known broker is gone, or one says that the client must start over (KIP-1102), the cluster is looked
 //! for at the bootstrap addresses again (KIP-899). Names are resolved anew on every dial.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) struct Leader {
 pub(crate) struct Cluster {
     options: Arc<ClientOptions>,
     metadata: MetadataCache,
-    brokers: Mutex<HashMap<i32, Arc<Broker>>>,
+    brokers: Mutex<BTreeMap<i32, Arc<Broker>>>,
     metrics: Option<ClientMetrics>,
     closed: AtomicBool,
     /// Whether a consumer fetches over the brokers' fetch connections.
@@ -57,7 +57,7 @@ impl Cluster {
             closed: AtomicBool::new(false),
             options: Arc::new(options),
             metadata: MetadataCache::default(),
-            brokers: Mutex::new(HashMap::new()),
+            brokers: Mutex::new(BTreeMap::new()),
             fetch_connections_leased: AtomicBool::new(false),
         });
         let _refreshing = cluster.metadata.lock_refresh().await;
@@ -186,10 +186,7 @@ impl Cluster {
     fn update_brokers(&self, metadata: &Metadata, answered: Option<Arc<Connection>>) {
         let mut brokers = self.brokers.lock();
         brokers.retain(|id, broker| metadata.broker(*id).is_some_and(|info| info.address == *broker.address()));
-        // In a known order: each broker draws its own back-off, and a seeded run repeats itself.
-        let mut infos: Vec<_> = metadata.brokers().collect();
-        infos.sort_unstable_by_key(|info| info.node_id);
-        for info in infos {
+        for info in metadata.brokers() {
             let broker = brokers.entry(info.node_id).or_insert_with(|| {
                 Arc::new(Broker::new(info.node_id, Arc::clone(&info.address), Arc::clone(&self.options)))
             });
@@ -214,7 +211,7 @@ impl Cluster {
         self.fetch_connections_leased.store(false, Ordering::Release);
     }
 
-    /// Every broker known, in no order.
+    /// Every broker known, by id.
     pub(crate) fn brokers(&self) -> Vec<Arc<Broker>> {
         self.brokers.lock().values().cloned().collect()
     }
@@ -348,8 +345,6 @@ impl Cluster {
     /// not be reached last time.
     fn candidates(&self) -> (Vec<Arc<Broker>>, Vec<Arc<Broker>>) {
         let mut candidates = self.brokers();
-        // Drawn from a known order, so that a seeded run repeats itself.
-        candidates.sort_unstable_by_key(|broker| broker.node_id());
         fastrand::shuffle(&mut candidates);
         candidates.sort_by_key(|broker| broker.open_connection(ConnectionClass::Control).is_none());
         candidates.into_iter().partition(|broker| !broker.is_failing(ConnectionClass::Control))

@@ -115,6 +115,7 @@ mod backoff;
 mod batch_producer;
 mod bootstrap;
 mod broker;
+mod changes;
 mod client;
 mod cluster;
 mod connection;

@@ -1,6 +1,6 @@
 //! Offsets of many partitions: one ListOffsets request per broker (two when both ends are asked for), asked at once, retried where a leader moved.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kanat_protocol::ErrorCode;
@@ -83,7 +83,7 @@ async fn ask_leaders(
     let mut answers = Vec::with_capacity(missing.len());
     // A request may name a partition once, so one asked for both ends goes into two requests.
     let mut times_asked: HashMap<&TopicPartition, usize> = HashMap::new();
-    let mut by_broker: HashMap<(i32, usize), (Arc<Broker>, Vec<Asked>)> = HashMap::new();
+    let mut by_broker: BTreeMap<(i32, usize), (Arc<Broker>, Vec<Asked>)> = BTreeMap::new();
     for &index in missing {
         let (topic_partition, spec) = &wanted[index];
         let times = times_asked.entry(topic_partition).and_modify(|times| *times += 1).or_default();
@@ -126,7 +126,7 @@ async fn try_broker(
 ) -> Result<Vec<Answered>> {
     let connection = broker.connection(ConnectionClass::Control).await?;
     let version = connection.version(ApiKey::ListOffsets)?;
-    let mut topics: HashMap<&str, Vec<ListOffsetsPartition>> = HashMap::new();
+    let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
     for asked in asked {
         let epoch = if version >= 4 { asked.leader_epoch } else { -1 };
         topics.entry(&asked.topic_partition.topic).or_default().push(

@@ -1,7 +1,7 @@
 //! What the partition client and the producer share: the idempotent producer's identity, the Produce request and its
 //! answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -93,7 +93,7 @@ pub(crate) fn produce_request<'a>(
     timeout_ms: i32,
     batches: impl Iterator<Item = (&'a TopicPartition, Bytes)>,
 ) -> ProduceRequest {
-    let mut topics: HashMap<&str, Vec<PartitionProduceData>> = HashMap::new();
+    let mut topics: BTreeMap<&str, Vec<PartitionProduceData>> = BTreeMap::new();
     for (partition, records) in batches {
         let data = PartitionProduceData::default().with_index(partition.partition).with_records(Some(records));
         topics.entry(&partition.topic).or_default().push(data);

@@ -5,7 +5,7 @@
 //! failure only says "ask elsewhere" or "ask later" are asked again within `retry_timeout_ms`; the others keep their
 //! outcome.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -236,7 +236,7 @@ impl Admin {
         F: Future<Output = Result<Vec<Result<A>>>> + Send + 'static,
     {
         let mut outcomes = Vec::with_capacity(missing.len());
-        let mut by_node: HashMap<i32, (Arc<Broker>, Vec<usize>)> = HashMap::new();
+        let mut by_node: BTreeMap<i32, (Arc<Broker>, Vec<usize>)> = BTreeMap::new();
         for (index, located) in missing.iter().zip(locate(&self.cluster, homes, again).await) {
             match located {
                 Ok(broker) => by_node.entry(broker.node_id()).or_insert_with(|| (broker, Vec::new())).1.push(*index),

@@ -1,7 +1,7 @@
 //! Questions to a partition's leader that have to be answered before the partition is fetched again: is the offset in
 //! the log, and does the log still hold what was read (KIP-320)?
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -153,7 +153,7 @@ async fn ask_epoch_ends(shared: &Shared, leader: i32, asked: &[Asked]) -> Result
     let gone = || asked.first().map_or(Error::NothingAssigned, |(partition, _)| no_leader(partition));
     let broker = shared.cluster.broker(leader).ok_or_else(gone)?;
     let connection = broker.connection(ConnectionClass::Control).await?;
-    let mut topics: HashMap<&str, Vec<OffsetForLeaderPartition>> = HashMap::new();
+    let mut topics: BTreeMap<&str, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
     for (partition, sent) in asked {
         topics.entry(&partition.topic).or_default().push(
             OffsetForLeaderPartition::default()

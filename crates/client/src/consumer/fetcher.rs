@@ -11,7 +11,7 @@ use std::time::Duration;
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::fetch_response::PartitionData;
 use kanat_protocol::messages::{ApiKey, FetchRequest, FetchResponse};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
 use super::fetched::Fetched;
@@ -61,16 +61,13 @@ struct Source {
 
 /// Fetches from one broker until the task is aborted.
 pub(super) async fn run(shared: Arc<Shared>, broker_id: i32) {
-    let mut changes = shared.changes.subscribe();
     let link = Link::new(&shared);
     let mut source = Source { broker_id, link, session: FetchSession::default(), connection: None };
     let mut rounds: usize = 0;
     loop {
-        changes.borrow_and_update();
+        let seen = shared.changes.seen();
         if !shared.wants_anything(broker_id) {
-            if idle(&shared, &mut source, &mut changes).await.is_err() {
-                return;
-            }
+            idle(&shared, &mut source, seen).await;
             continue;
         }
         let room = shared.take_room().await;
@@ -95,18 +92,14 @@ pub(super) async fn run(shared: Arc<Shared>, broker_id: i32) {
 }
 
 /// Waits for a change; a broker that serves nothing any more need not keep the session.
-async fn idle(
-    shared: &Arc<Shared>,
-    source: &mut Source,
-    changes: &mut watch::Receiver<u64>,
-) -> Result<(), watch::error::RecvError> {
+async fn idle(shared: &Arc<Shared>, source: &mut Source, seen: u64) {
     if !shared.state.lock().is_source(source.broker_id)
         && let Some(session_id) = source.session.end()
     {
         shared.sessions.lock().remove(&source.broker_id);
         tokio::spawn(close_session(Arc::clone(shared), source.broker_id, session_id));
     }
-    changes.changed().await
+    shared.changes.since(seen).await;
 }
 
 impl Source {
@@ -184,7 +177,7 @@ impl Source {
 
 /// Metadata does not name the broker any more: whatever it served has another leader by now, or none.
 fn unknown_broker(sent: &HashMap<TopicPartition, Sent>) -> Error {
-    sent.keys().next().map_or(Error::NothingAssigned, no_leader)
+    sent.keys().min().map_or(Error::NothingAssigned, no_leader)
 }
 
 /// Reads the answer and queues its items.

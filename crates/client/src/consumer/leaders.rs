@@ -1,11 +1,10 @@
 //! The consumer's other task: finds a leader for every partition, starts a fetcher per broker that serves one, and has
 //! the questions asked that hold partitions up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,14 +18,13 @@ use crate::types::TopicPartition;
 
 /// Runs until the task is aborted; the fetchers end with it.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut changes = shared.changes.subscribe();
     let mut fetchers = HashSet::new();
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new(&shared.cluster.options().backoff);
     let max_age = Duration::from_millis(shared.cluster.options().metadata_max_age_ms);
     let mut refresh_at = Instant::now() + max_age;
     loop {
-        changes.borrow_and_update();
+        let seen = shared.changes.seen();
         ask_leaders(&shared, &mut tasks);
         let leaderless = shared.state.lock().leaderless();
         if !leaderless.is_empty() {
@@ -46,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             continue;
         }
         backoff.reset();
-        wait(&shared, &mut changes, &mut refresh_at, max_age).await;
+        wait(&shared, seen, &mut refresh_at, max_age).await;
     }
 }
 
@@ -59,7 +57,7 @@ fn ask_leaders(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     for asked in ranges {
         tasks.spawn(checks::check_range(Arc::clone(shared), asked));
     }
-    let mut by_leader: HashMap<i32, Vec<_>> = HashMap::new();
+    let mut by_leader: BTreeMap<i32, Vec<_>> = BTreeMap::new();
     for asked in epochs {
         by_leader.entry(asked.1.source).or_default().push(asked);
     }
@@ -69,14 +67,16 @@ fn ask_leaders(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
 }
 
 /// Until something changes; meanwhile metadata is renewed before it is too old to notice moves and recreated topics.
-async fn wait(shared: &Shared, changes: &mut watch::Receiver<u64>, refresh_at: &mut Instant, max_age: Duration) {
+async fn wait(shared: &Shared, seen: u64, refresh_at: &mut Instant, max_age: Duration) {
     tokio::select! {
         biased;
-        _ = changes.changed() => {}
+        () = shared.changes.since(seen) => {}
         () = tokio::time::sleep_until(*refresh_at) => {
             *refresh_at = Instant::now() + max_age;
             shared.state.lock().forget_preferred();
-            let partitions: Vec<_> = shared.state.lock().assigned().map(|(partition, _)| partition.clone()).collect();
+            let mut partitions: Vec<_> =
+                shared.state.lock().assigned().map(|(partition, _)| partition.clone()).collect();
+            partitions.sort_unstable();
             if let Ok(metadata) = shared.cluster.topics(&topics(partitions.iter())).await {
                 for partition in &partitions {
                     // What is missing from the snapshot shows when the leader refuses the next fetch.

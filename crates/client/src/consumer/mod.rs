@@ -27,13 +27,13 @@ mod state;
 mod tests;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kanat_telemetry::Buffer;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 pub use self::fetched::{DecodedIter, DecodedRecords, Fetched, Gap, GapReason};
@@ -43,6 +43,7 @@ use self::session::Want;
 pub(crate) use self::single::SingleFetch;
 pub use self::state::GapCounts;
 use self::state::State;
+use crate::changes::Changes;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::types::{OffsetSpec, Position, TopicPartition};
@@ -60,10 +61,10 @@ struct Shared {
     /// An item was queued.
     ready: Notify,
     /// Counts changes of what is to be fetched or led.
-    changes: watch::Sender<u64>,
+    changes: Changes,
     room: Arc<Semaphore>,
     /// Open fetch sessions by broker, to be closed with the consumer.
-    sessions: Mutex<HashMap<i32, i32>>,
+    sessions: Mutex<BTreeMap<i32, i32>>,
     /// Whether this consumer is the one that fetches over the client's own connections.
     leases_client_connections: bool,
 }
@@ -83,7 +84,7 @@ impl Shared {
     }
 
     fn changed(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.changes.add();
     }
 
     fn wants_anything(&self, broker: i32) -> bool {
@@ -119,10 +120,12 @@ impl Shared {
     /// Ends when a partition of the broker wants something the fetch under way does not ask for, and an answer had
     /// [`OVERTAKEN_GRACE`] to come: a long poll must not hold up a seek.
     async fn overtaken(&self, broker: i32, sent: &HashMap<TopicPartition, Sent>) {
-        let mut changes = self.changes.subscribe();
-        while !self.state.lock().wants_more(broker, sent) {
-            // The sender lives in `self`, so waiting cannot fail.
-            let _ = changes.changed().await;
+        loop {
+            let seen = self.changes.seen();
+            if self.state.lock().wants_more(broker, sent) {
+                break;
+            }
+            self.changes.since(seen).await;
         }
         tokio::time::sleep(OVERTAKEN_GRACE).await;
     }
@@ -130,8 +133,10 @@ impl Shared {
     /// A whole fetch failed.
     fn fetch_failed(&self, sent: HashMap<TopicPartition, Sent>, error: &Error) {
         {
+            let mut sent: Vec<_> = sent.iter().collect();
+            sent.sort_unstable_by_key(|(partition, _)| *partition);
             let mut state = self.state.lock();
-            for (partition, sent) in &sent {
+            for (partition, sent) in sent {
                 if error.is_retriable() || crate::cluster::moves_leader(error) {
                     state.lose_leader(partition, sent, error.clone());
                 } else {
@@ -181,9 +186,9 @@ impl Consumer {
             cluster,
             state: Mutex::new(State::default()),
             ready: Notify::new(),
-            changes: watch::Sender::new(0),
+            changes: Changes::default(),
             room: Arc::new(Semaphore::new(options.buffer_bytes_max)),
-            sessions: Mutex::new(HashMap::new()),
+            sessions: Mutex::new(BTreeMap::new()),
             leases_client_connections,
             options,
         });

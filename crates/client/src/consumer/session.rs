@@ -80,7 +80,9 @@ impl FetchSession {
             }
             self.held.insert(want.partition.clone(), want);
         }
-        forget.extend(left.into_values().map(|held| Forget { partition: held.partition, topic_id: held.topic_id }));
+        let mut left: Vec<Want> = left.into_values().collect();
+        left.sort_unstable_by(|one, other| one.partition.cmp(&other.partition));
+        forget.extend(left.into_iter().map(|held| Forget { partition: held.partition, topic_id: held.topic_id }));
         SessionRequest { session_id: self.id, session_epoch: self.epoch, send, forget }
     }
 

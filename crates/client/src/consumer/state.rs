@@ -335,13 +335,13 @@ impl State {
         self.epoch_checks.push((partition.clone(), sent));
     }
 
-    /// Partitions that need a leader.
+    /// Partitions that need a leader, in their order.
     pub(super) fn leaderless(&self) -> Vec<(TopicPartition, Option<Lost>)> {
-        self.partitions
-            .iter()
-            .filter(|(_, known)| known.leader.is_none() && known.standing != Standing::Failed)
-            .map(|(name, known)| (name.clone(), known.lost.clone()))
-            .collect()
+        let leaderless = |known: &Partition| known.leader.is_none() && known.standing != Standing::Failed;
+        let found = self.partitions.iter().filter(|(_, known)| leaderless(known));
+        let mut found: Vec<_> = found.map(|(name, known)| (name.clone(), known.lost.clone())).collect();
+        found.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+        found
     }
 
     /// A leader was found. Says whether it is one: metadata of a broker that lags behind may name a leader of the past.

@@ -1,6 +1,6 @@
 //! Fetch requests and answers: from what partitions want to the message, and back to partitions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kanat_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
@@ -81,7 +81,7 @@ fn topics(version: i16, wants: &[Want]) -> Vec<FetchTopic> {
 }
 
 fn forgotten(version: i16, session: &SessionRequest) -> Vec<ForgottenTopic> {
-    let mut topics: HashMap<(&str, Option<TopicId>), Vec<i32>> = HashMap::new();
+    let mut topics: BTreeMap<(&str, Option<TopicId>), Vec<i32>> = BTreeMap::new();
     for forget in &session.forget {
         topics.entry((&forget.partition.topic, forget.topic_id)).or_default().push(forget.partition.partition);
     }

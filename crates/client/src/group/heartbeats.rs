@@ -210,6 +210,7 @@ async fn run(member: Arc<ModernMember>) {
         }
     };
     let mode = tokio::select! {
+        biased;
         mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
         () = working => LeaveMode::Default,
     };

@@ -192,6 +192,7 @@ async fn run(member: Arc<Member>) {
         }
     };
     let mode = tokio::select! {
+        biased;
         mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
         () = working => LeaveMode::Default,
     };

@@ -1,6 +1,6 @@
 //! Committed offsets on the wire: OffsetCommit and OffsetFetch, by a member or from outside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kanat_protocol::ErrorCode;
@@ -47,7 +47,7 @@ async fn fetch_at(
 ) -> Result<HashMap<TopicPartition, OffsetAndMetadata>> {
     let version = connection.version(ApiKey::OffsetFetch)?;
     let topics = partitions.map(|partitions| {
-        let mut topics: HashMap<&str, Vec<i32>> = HashMap::new();
+        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
         for partition in partitions {
             topics.entry(&partition.topic).or_default().push(partition.partition);
         }
@@ -125,7 +125,7 @@ pub(crate) async fn commit(
     offsets: &[(TopicPartition, OffsetAndMetadata)],
 ) -> Result<Vec<(TopicPartition, Option<ErrorCode>)>> {
     let version = connection.version(ApiKey::OffsetCommit)?;
-    let mut topics: HashMap<&str, Vec<OffsetCommitRequestPartition>> = HashMap::new();
+    let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (partition, offset) in offsets {
         let epoch = if version >= 6 { offset.leader_epoch } else { -1 };
         topics.entry(&partition.topic).or_default().push(

@@ -6,7 +6,7 @@
 
 mod cache;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kanat_protocol::ErrorCode;
@@ -80,15 +80,17 @@ impl TopicInfo {
 }
 
 /// A snapshot of the cluster. Topics are those somebody asked for, not necessarily all.
+///
+/// Ordered, because what a client does next follows it: a seeded run has to repeat itself.
 #[derive(Debug, Clone, Default)]
 pub struct Metadata {
     generation: u64,
     cluster_id: Option<String>,
     controller: Option<i32>,
-    brokers: HashMap<i32, BrokerInfo>,
-    topics: HashMap<Arc<str>, Arc<TopicInfo>>,
+    brokers: BTreeMap<i32, BrokerInfo>,
+    topics: BTreeMap<Arc<str>, Arc<TopicInfo>>,
     /// Topics the cluster would not describe at the last refresh, with the reason.
-    errors: HashMap<Arc<str>, ErrorCode>,
+    errors: BTreeMap<Arc<str>, ErrorCode>,
 }
 
 impl Metadata {
@@ -107,7 +109,7 @@ impl Metadata {
         self.controller
     }
 
-    /// Brokers alive, in no order.
+    /// Brokers alive, by id.
     pub fn brokers(&self) -> impl Iterator<Item = &BrokerInfo> {
         self.brokers.values()
     }
@@ -122,7 +124,7 @@ impl Metadata {
         self.topics.get(name)
     }
 
-    /// Topics the snapshot holds, in no order.
+    /// Topics the snapshot holds, by name.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicInfo>> {
         self.topics.values()
     }

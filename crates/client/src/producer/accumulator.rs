@@ -105,7 +105,7 @@ impl Accumulator {
     }
 
     pub(super) fn topics(&self) -> Vec<Arc<str>> {
-        self.topics.keys().cloned().collect()
+        self.known_topics.iter().map(|topic| Arc::clone(&topic.name)).collect()
     }
 
     pub(super) fn knows(&self, topic: &str) -> bool {

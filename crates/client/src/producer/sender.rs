@@ -10,7 +10,7 @@
 //! another one leaves only after [`SMALL_GAP`] or twice the linger: batches that grow cost less than requests that
 //! queue up. When one such batch of a broker leaves, the open batches of its other partitions go along.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use super::Shared;
 use super::accumulator::{Accumulator, Settled};
 use super::queue::{Content, Draft};
 use crate::backoff::Backoff;
-use crate::broker::ConnectionClass;
+use crate::broker::{Broker, ConnectionClass};
 use crate::cluster::moves_leader;
 use crate::connection::{Answered, Connection};
 use crate::error::{Error, Result};
@@ -56,6 +56,15 @@ struct Prepared {
     buffers: Vec<Vec<u8>>,
 }
 
+impl Prepared {
+    /// Finds the connection to leave on, dialled if need be. Without a broker it stays the error it is.
+    async fn connect(&mut self, broker: Option<Arc<Broker>>) {
+        if let Some(broker) = broker {
+            self.connection = broker.connection(ConnectionClass::Produce).await;
+        }
+    }
+}
+
 /// A request under way.
 struct Request {
     token: u64,
@@ -81,7 +90,8 @@ struct Lane {
 struct Sender {
     shared: Arc<Shared>,
     tasks: JoinSet<Done>,
-    lanes: HashMap<i32, Lane>,
+    /// By broker, in an order that is the same in every run.
+    lanes: BTreeMap<i32, Lane>,
     answers: mpsc::UnboundedSender<Answered>,
     next_token: u64,
     backoffs: HashMap<usize, Backoff>,
@@ -130,7 +140,7 @@ impl Sender {
         let sequenced = shared.options.idempotent || shared.transaction.is_some();
         Sender {
             tasks: JoinSet::new(),
-            lanes: HashMap::new(),
+            lanes: BTreeMap::new(),
             answers,
             next_token: 0,
             backoffs: HashMap::new(),
@@ -333,37 +343,45 @@ impl Sender {
             Codec::None => 0,
             _ => drafts.iter().filter(is_open).map(|draft| draft.bytes).sum(),
         };
-        if to_compress <= INLINE_BYTES_MAX
-            && let Some(connection) = connection
-        {
-            let mut prepared = seal_all(&self.shared, drafts, &mut self.compressor);
+        if to_compress > INLINE_BYTES_MAX {
+            return self.prepare_elsewhere(node_id, broker, drafts);
+        }
+        let mut prepared = seal_all(&self.shared, drafts, &mut self.compressor);
+        if let Some(connection) = connection {
             prepared.connection = Ok(connection);
             return self.depart(node_id, prepared);
         }
-        if let Some(lane) = self.lanes.get_mut(&node_id) {
-            lane.preparing = true;
-        }
+        self.begin_preparing(node_id);
+        self.tasks.spawn(async move {
+            prepared.connect(broker).await;
+            Done::Prepared { node_id, prepared }
+        });
+    }
+
+    /// Has batches compressed on a blocking thread, and their broker dialled after it.
+    fn prepare_elsewhere(&mut self, node_id: i32, broker: Option<Arc<Broker>>, drafts: Vec<Draft>) {
+        self.begin_preparing(node_id);
         let shared = Arc::clone(&self.shared);
         let mut compressor = std::mem::take(&mut self.compressor);
         self.tasks.spawn(async move {
-            let seal = {
-                let shared = Arc::clone(&shared);
-                move || {
-                    let prepared = seal_all(&shared, drafts, &mut compressor);
-                    shared.compressors.lock().push(compressor);
-                    prepared
-                }
+            let seal = move || {
+                let prepared = seal_all(&shared, drafts, &mut compressor);
+                shared.compressors.lock().push(compressor);
+                prepared
             };
             let sealed = tokio::task::spawn_blocking(seal).await;
             // A failed join means that the runtime is shutting down; nobody is left to be told.
             let Ok(mut prepared) = sealed else { return Done::Metadata(Err(Error::Closed { what: "runtime" })) };
-            prepared.connection = match broker {
-                Some(broker) => broker.connection(ConnectionClass::Produce).await,
-                None => prepared.connection,
-            };
+            prepared.connect(broker).await;
             Done::Prepared { node_id, prepared }
         });
         self.compressor = self.shared.compressors.lock().pop().unwrap_or_default();
+    }
+
+    fn begin_preparing(&mut self, node_id: i32) {
+        if let Some(lane) = self.lanes.get_mut(&node_id) {
+            lane.preparing = true;
+        }
     }
 
     /// Hands a request to its connection.

@@ -3,7 +3,7 @@
 //! Under KIP-890 (transaction version 2) the newest versions tell the broker to enrol partitions and groups by itself
 //! and to bump the epoch with every end; older transactions must stay below those versions.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kanat_protocol::ErrorCode;
@@ -77,7 +77,7 @@ pub(super) async fn add_partitions(
     coordinator: &Coordinator,
 ) -> Result<()> {
     let api = ApiKey::AddPartitionsToTxn;
-    let mut topics: HashMap<&str, Vec<i32>> = HashMap::new();
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for partition in partitions {
         topics.entry(&partition.topic).or_default().push(partition.partition);
     }
@@ -145,7 +145,7 @@ pub(super) async fn commit_offsets(
     let api = ApiKey::TxnOffsetCommit;
     let newest = connection.version(api)?;
     let version = if implicit { newest } else { newest.min(OFFSETS_EXPLICIT_MAX) };
-    let mut topics: HashMap<&str, Vec<TxnOffsetCommitRequestPartition>> = HashMap::new();
+    let mut topics: BTreeMap<&str, Vec<TxnOffsetCommitRequestPartition>> = BTreeMap::new();
     for (partition, offset) in offsets {
         let row = TxnOffsetCommitRequestPartition::default()
             .with_partition_index(partition.partition)

@@ -8,9 +8,9 @@
 //!
 //! Transactions have runs of their own, and rules, in [`transactions`].
 //!
-//! `KANAT_SIMULATION_SEED=<seed>` replays one seed and prints its history; `KANAT_SIMULATION_SEEDS=<count>` sets how many
-//! are run; for transactions these are `KANAT_TRANSACTIONS_SEED` and `KANAT_TRANSACTIONS_SEEDS`. A failure names its seed. Cluster, workload, faults and every random draw repeat with the seed; where the client
-//! goes through a hash map, two partitions may still take turns in another order, so a rare failure may need a few replays.
+//! `KANAT_SIMULATION_SEED=<seed>` replays one seed and prints every frame and its history; `KANAT_SIMULATION_SEEDS=<count>`
+//! sets how many are run; for transactions these are `KANAT_TRANSACTIONS_SEED` and `KANAT_TRANSACTIONS_SEEDS`. A failure
+//! names its seed. A seed repeats itself to the last byte and millisecond, which tests here assert.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,9 @@
 
 mod history;
 mod plan;
+mod trace;
 mod transactions;
+mod wire;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +34,8 @@ use crate::plan::Plan;
 /// Seeds run by default; each takes some milliseconds in an unoptimised build.
 const SEEDS: u64 = 3_000;
 const TRANSACTION_SEEDS: u64 = 200;
+/// Seeds that are run twice to compare their traces.
+const REPEATED_SEEDS: u64 = 60;
 const THREADS: u64 = 2;
 
 /// Runs the world of a seed under a paused clock.
@@ -39,7 +43,12 @@ fn simulate<T>(seed: u64, world: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     // Back-off, shuffles and partitioners draw from the thread's generator.
     fastrand::seed(seed);
-    runtime.block_on(world)
+    runtime.block_on(async {
+        trace::begin();
+        let outcome = world.await;
+        trace::end();
+        outcome
+    })
 }
 
 /// Runs one seed; panics when the history breaks a rule.
@@ -86,7 +95,7 @@ fn run_seeds(name: &str, count: u64, run: impl Fn(u64) -> usize + Sync) -> (usiz
 fn histories_of_many_seeds_hold() {
     if let Some(seed) = environment("KANAT_SIMULATION_SEED") {
         eprintln!("{:#?}", Plan::draw(seed));
-        for line in run(seed).lines() {
+        for line in trace::print(|| run(seed)).lines() {
             eprintln!("{line}");
         }
         return;
@@ -102,7 +111,7 @@ fn histories_of_many_seeds_hold() {
 fn transactions_of_many_seeds_hold() {
     if let Some(seed) = environment("KANAT_TRANSACTIONS_SEED") {
         eprintln!("{:#?}", transactions::Plan::draw(seed));
-        eprintln!("{:#?}", transactions::run(seed));
+        eprintln!("{:#?}", trace::print(|| transactions::run(seed)));
         return;
     }
     let (committed, seeds) =
@@ -110,9 +119,26 @@ fn transactions_of_many_seeds_hold() {
     assert!(committed as u64 > 3 * seeds, "only {committed} transactions were committed: there is little to check");
 }
 
-#[test]
-fn a_seed_draws_the_same_plan_again() {
-    for seed in 0..100 {
-        assert_eq!(format!("{:?}", Plan::draw(seed)), format!("{:?}", Plan::draw(seed)), "seed {seed}");
+/// Runs seeds twice and compares every request and answer, and when they were sent.
+fn assert_repeats(seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
+    for seed in seeds {
+        let (first, second) = (trace::lines_of(|| run(seed)), trace::lines_of(|| run(seed)));
+        assert!(first.len() > 20, "seed {seed} has next to no trace: {first:?}");
+        if first == second {
+            continue;
+        }
+        let same = first.iter().zip(&second).take_while(|(one, other)| one == other).count();
+        let around = |lines: &[String]| lines[same.saturating_sub(8)..lines.len().min(same + 4)].join("\n");
+        panic!("seed {seed} went two ways after {same} lines:\n{}\n\nthen:\n{}", around(&first), around(&second));
     }
+}
+
+#[test]
+fn a_seed_repeats_every_request_and_answer() {
+    assert_repeats(0..REPEATED_SEEDS, |seed| drop(run(seed)));
+}
+
+#[test]
+fn a_seed_of_transactions_repeats_every_request_and_answer() {
+    assert_repeats(0..REPEATED_SEEDS, |seed| drop(transactions::run(seed)));
 }

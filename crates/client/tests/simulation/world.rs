@@ -1,37 +1,26 @@
 //! One run: the cluster, the producers, the consumer and what disturbs them, until everything is settled.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kanat_broker::{Broker, BrokerHandle, BrokerOptions, Dialer};
+use kanat_broker::{Broker, BrokerHandle, BrokerOptions};
 use kanat_client::{
-    BoxFuture, BoxedStream, Client, ClientOptions, Connector, ConsumerOptions, Error, Fetched, Isolation,
-    ProduceRecord, ProducerOptions, TopicPartition, UnknownTopic,
+    Client, ClientOptions, ConsumerOptions, Error, Fetched, Isolation, ProduceRecord, ProducerOptions, TopicPartition,
+    UnknownTopic,
 };
 use kanat_protocol::compression::Decompressor;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::history::{Fate, History, Sent};
 use crate::plan::{Disturbance, Plan};
+use crate::wire::Plug;
 
 pub(crate) const TOPIC: &str = "t";
 /// 2026-01-01.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
 /// By then a run is over, in simulated time: longer than any delivery timeout.
 pub(crate) const RUN_MAX: Duration = Duration::from_secs(600);
-
-/// Dials the broker in memory.
-#[derive(Debug)]
-struct InMemory(Dialer);
-
-impl Connector for InMemory {
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>> {
-        let stream = self.0.dial(&address).map(|stream| Box::new(stream) as BoxedStream);
-        Box::pin(async move { stream })
-    }
-}
 
 /// Runs a plan to its end.
 pub(crate) async fn run(plan: Plan) -> History {
@@ -66,7 +55,7 @@ pub(crate) async fn run(plan: Plan) -> History {
 pub(crate) fn client_options(broker: &BrokerHandle) -> ClientOptions {
     let every: Vec<String> = (0..9).map_while(|node| broker.addr(node).ok()).collect();
     ClientOptions::new(every)
-        .with_connector(Arc::new(InMemory(broker.dialer())))
+        .with_connector(Arc::new(Plug(broker.dialer())))
         .with_request_timeout_ms(1_000)
         .with_connect_timeout_ms(1_000)
         .with_retry_timeout_ms(120_000)

@@ -3,7 +3,7 @@
 //! Eager members release everything before they join again; cooperative ones join with what they own, release what the
 //! next assignment takes away, and join once more so that it can be given to others.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) async fn run(core: Arc<Core>, membership: Membership) {
     let mut closing = core.closing.subscribe();
     let mut task = Task::new(&core, &membership);
     let mode = tokio::select! {
+        biased;
         mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
         ended = task.run() => {
             core.lose_everything();
@@ -342,11 +343,10 @@ impl<'a> Task<'a> {
             return Err(Error::MalformedAssignment { group: self.core.options.group_id.as_str().into() });
         };
         self.last_assignment = (target.clone(), generation);
-        let target: HashSet<TopicPartition> = target.into_iter().collect();
-        let owned: HashSet<TopicPartition> = self.core.owned().into_iter().collect();
+        let target: BTreeSet<TopicPartition> = target.into_iter().collect();
+        let owned: BTreeSet<TopicPartition> = self.core.owned().into_iter().collect();
         let revoked: Vec<TopicPartition> = owned.difference(&target).cloned().collect();
-        let mut added: Vec<TopicPartition> = target.difference(&owned).cloned().collect();
-        added.sort_unstable();
+        let added: Vec<TopicPartition> = target.difference(&owned).cloned().collect();
         let gives_up = !revoked.is_empty();
         if let Waited::Interrupted = self.revoke(revoked).await? {
             return Ok(());

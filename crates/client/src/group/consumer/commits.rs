@@ -4,7 +4,7 @@
 //! that wait leave together. A commit of a partition that was released is refused here, before the coordinator would
 //! have to (delivery rule 4).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -101,6 +101,7 @@ pub(super) async fn run(core: Arc<Core>) {
             }
         };
         tokio::select! {
+            biased;
             jobs = core.commits.next() => commit(&core, jobs).await,
             () = automatic => {
                 due = interval.map(|interval| Instant::now() + interval);
@@ -144,7 +145,7 @@ pub(super) async fn flush(core: &Core, of: Option<&[TopicPartition]>) -> Result<
 
 /// Commits several jobs as one: of a partition named twice, the later offset counts.
 async fn commit(core: &Core, jobs: Vec<Job>) {
-    let mut merged: HashMap<TopicPartition, OffsetAndMetadata> = HashMap::new();
+    let mut merged: BTreeMap<TopicPartition, OffsetAndMetadata> = BTreeMap::new();
     for (partition, offset) in jobs.iter().flat_map(|job| &job.offsets) {
         merged.insert(partition.clone(), offset.clone());
     }

@@ -3,7 +3,7 @@
 //! The group task decides, the handle acts: partitions enter and leave the fetching only when the application takes the
 //! event, inside `next`. So a revocation comes behind everything delivered before it, and nothing of it comes after.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub(super) enum Pending {
 
 #[derive(Debug)]
 struct State {
-    owned: HashMap<TopicPartition, Owned>,
+    owned: BTreeMap<TopicPartition, Owned>,
     pending: VecDeque<Pending>,
     subscription: Subscription,
     /// The application is inside `next`.
@@ -116,7 +116,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(coordinator: Arc<Coordinator>, options: GroupOptions, seat: Seat) -> Core {
         let state = State {
-            owned: HashMap::new(),
+            owned: BTreeMap::new(),
             pending: VecDeque::new(),
             subscription: options.subscription.clone(),
             polling: false,
@@ -261,7 +261,7 @@ impl Core {
         self.ready.notify_one();
     }
 
-    /// What this member owns, in no order.
+    /// What this member owns, by topic and partition.
     pub(super) fn owned(&self) -> Vec<TopicPartition> {
         self.state.lock().owned.keys().cloned().collect()
     }

@@ -35,6 +35,7 @@ pub(super) async fn run(core: Arc<Core>, heartbeats: Heartbeats) {
     let mut closing = core.closing.subscribe();
     let mut task = Task { core: &core, heartbeats: &heartbeats, held: BTreeMap::new(), target: None, retry_at: None };
     let mode = tokio::select! {
+        biased;
         mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
         ended = task.run() => {
             core.lose_everything();
