@@ -6,6 +6,7 @@
 mod bytes;
 pub mod json;
 mod numbers;
+mod simple_header;
 mod string;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use ::bytes::Bytes;
 pub use self::bytes::ByteArrayConverter;
 pub use self::json::{DecimalFormat, JsonConverter, JsonConverterOptions};
 pub use self::numbers::{NumberConverter, NumberKind};
+pub use self::simple_header::SimpleHeaderConverter;
 pub use self::string::{Encoding, StringConverter};
 use crate::data::{Schema, Value};
 use crate::error::Result;
@@ -53,4 +55,29 @@ pub trait Converter: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the bytes are not what the converter expects.
     fn read(&self, topic: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue>;
+}
+
+/// Converts headers of one connector. Every [`Converter`] can.
+pub trait HeaderConverter: fmt::Debug + Send + Sync {
+    /// Appends the bytes of a header to `out`. `false` stands for null, and nothing is appended.
+    ///
+    /// # Errors
+    /// As [`Converter::write`].
+    fn write_header(&self, topic: &str, name: &str, value: &SchemaAndValue, out: &mut Vec<u8>) -> Result<bool>;
+
+    /// Reads a header's bytes, `None` for null.
+    ///
+    /// # Errors
+    /// As [`Converter::read`].
+    fn read_header(&self, topic: &str, name: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue>;
+}
+
+impl<C: Converter> HeaderConverter for C {
+    fn write_header(&self, topic: &str, _name: &str, value: &SchemaAndValue, out: &mut Vec<u8>) -> Result<bool> {
+        self.write(topic, value.schema.as_ref(), &value.value, out)
+    }
+
+    fn read_header(&self, topic: &str, _name: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue> {
+        self.read(topic, bytes)
+    }
 }

@@ -49,6 +49,22 @@ impl Decimal {
         Some(Decimal { unscaled: digits.parse().ok()?, scale })
     }
 
+    /// The lowest 64 bits of the number without its fraction, as Java narrows it.
+    pub fn low_bits(&self) -> i64 {
+        let whole = match u32::try_from(self.scale) {
+            Ok(scale) if u64::from(scale) > self.unscaled.bits() => return 0,
+            Ok(scale) => &self.unscaled / BigInt::from(10).pow(scale),
+            // Of ten to the power of 64 and above no bit is left in the lowest 64.
+            Err(_) if self.scale <= -64 => return 0,
+            Err(_) => &self.unscaled * BigInt::from(10).pow(self.scale.unsigned_abs()),
+        };
+        let mut low = [if whole.sign() == num_bigint::Sign::Minus { 0xff } else { 0 }; 8];
+        for (to, from) in low.iter_mut().zip(whole.to_signed_bytes_le()) {
+            *to = from;
+        }
+        i64::from_le_bytes(low)
+    }
+
     /// Nearest double.
     pub fn to_f64(&self) -> f64 {
         format!("{}e{}", self.unscaled, -i64::from(self.scale)).parse().unwrap_or(f64::NAN)

@@ -45,6 +45,11 @@ impl Struct {
         &self.values
     }
 
+    /// Its schema and values, taken apart.
+    pub fn into_parts(self) -> (Schema, Vec<Value>) {
+        (self.schema, self.values)
+    }
+
     /// The value of a field, its default where nothing was set.
     ///
     /// # Errors

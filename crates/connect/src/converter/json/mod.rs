@@ -41,6 +41,9 @@ pub struct JsonConverterOptions {
     pub decimal_format: DecimalFormat,
     /// `replace.null.with.default`: a null field is written and read as its default.
     pub replace_null_with_default: bool,
+    /// `schema.content`: the schema, in its JSON form, of records that do not carry one. Only looked at when reading
+    /// with `schemas_enable`.
+    pub schema_content: Option<String>,
 }
 
 impl Default for JsonConverterOptions {
@@ -50,6 +53,7 @@ impl Default for JsonConverterOptions {
             schemas_cache_size: 1000,
             decimal_format: DecimalFormat::Base64,
             replace_null_with_default: true,
+            schema_content: None,
         }
     }
 }
@@ -130,6 +134,11 @@ impl Converter for JsonConverter {
         let Some(bytes) = bytes else { return Ok(SchemaAndValue::default()) };
         if !self.options.schemas_enable {
             return Ok(SchemaAndValue { schema: None, value: read::document(None, bytes, &self.options)? });
+        }
+        if let Some(content) = &self.options.schema_content {
+            let schema = self.schema_of(content.as_bytes())?;
+            let value = read::document(schema.as_ref(), bytes, &self.options)?;
+            return Ok(SchemaAndValue { schema, value });
         }
         let envelope = read::envelope(bytes)?;
         let schema = self.schema_of(envelope.schema)?;
