@@ -130,6 +130,7 @@ mod partition;
 mod produce;
 mod producer;
 mod properties;
+mod record;
 mod security;
 mod stream_consumer;
 mod transaction;
@@ -161,26 +162,27 @@ pub use self::consumer::{
 };
 pub use self::error::{Error, FailedAddresses, Result};
 pub use self::group::{
-    Assignor, CommitFuture, CooperativeStickyAssignor, Group, GroupCommitter, GroupConsumer, GroupDescription,
-    GroupEvent, GroupMember, GroupOptions, GroupProtocol, GroupStart, JoinProtocol, JoinedMember, Leadership,
-    LeaveMode, MemberAssignment, MemberAssignments, Membership, MembershipEvent, MembershipOptions, RangeAssignor,
-    RebalanceMode, Revocation, RoundRobinAssignor, StickyAssignor, Subscriber, Subscription, TopicLayout, TopicLayouts,
+    Assignor, CommitFuture, CooperativeStickyAssignor, Group, GroupCommitter, GroupConsumer, GroupEvent, GroupOptions,
+    GroupProtocol, GroupStart, JoinProtocol, JoinedMember, Leadership, LeaveMode, MemberAssignment, MemberAssignments,
+    Membership, MembershipEvent, MembershipOptions, RangeAssignor, RebalanceMode, Revocation, RoundRobinAssignor,
+    StickyAssignor, Subscriber, Subscription, TopicLayout, TopicLayouts,
 };
 pub use self::metadata::{BrokerInfo, Metadata, PartitionInfo, TopicInfo};
 pub use self::options::{BackoffOptions, ClientOptions};
-pub use self::partition::{OffsetAt, PartitionClient, Produced, Record, RecordAndOffset};
+pub use self::partition::{PartitionClient, Produced};
 pub use self::produce::Acks;
 pub use self::producer::{
     DeliveryFuture, Partitioner, Partitioning, ProduceRecord, Producer, ProducerOptions, RecordMetadata,
 };
 pub use self::properties::JavaProperties;
+pub use self::record::{Record, RecordAndOffset};
 pub use self::security::{
-    AwsCredentials, AwsMskIam, Credentials, OAuthBearer, OidcClientCredentials, Pem, Sasl, Secret, Security,
-    SecurityProtocol, TlsOptions, Token, TokenError, TokenProvider, UnsecuredJwt,
+    AwsCredentials, AwsMskIam, Credentials, LoginLine, LoginLineError, OAuthBearer, OidcClientCredentials, Pem, Sasl,
+    Secret, Security, SecurityProtocol, TlsOptions, Token, TokenError, TokenProvider, UnsecuredJwt,
 };
 pub use self::stream_consumer::{StartOffset, StreamConsumer};
 pub use self::transaction::{Transaction, TransactionalOptions, TransactionalProducer};
-pub use self::transport::{BoxFuture, BoxedStream, Connector, Socks5, Stream};
+pub use self::transport::{BoxFuture, BoxedTransport, Connector, Socks5, Transport};
 pub use self::types::{
     GroupMetadata, Isolation, ListedOffset, OffsetAndMetadata, OffsetSpec, Position, TopicId, TopicPartition,
     UnknownTopic,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kanat_protocol::batch::{BatchBuilder, BatchOptions, RecordBatch, Records};
-use kanat_protocol::compression::{Codec, Compression, Compressor, Decompressor};
+use kanat_protocol::batch::{BatchBuilder, BatchOptions};
+use kanat_protocol::compression::{Compression, Compressor};
 use kanat_protocol::messages::ApiKey;
 use kanat_protocol::{ErrorCode, frame};
 
@@ -17,35 +17,12 @@ use crate::cluster::{Cluster, Leader};
 use crate::consumer::{ConsumerOptions, Fetched, SingleFetch};
 use crate::error::{Error, Result};
 use crate::list_offsets::list_offsets;
-use crate::produce::advance_sequence;
-use crate::produce::{Acks, INLINE_BYTES_MAX, Identity, init_identity, may_repeat, produce_request, read_answers};
+use crate::produce::{
+    Acks, INLINE_BYTES_MAX, Identity, advance_sequence, init_identity, may_repeat, produce_request, read_answers,
+};
+use crate::record::{Record, RecordAndOffset};
 use crate::stream_consumer::{StartOffset, StreamConsumer};
 use crate::types::{Isolation, OffsetSpec, TopicPartition, UnknownTopic};
-
-/// The offset to ask for in [`PartitionClient::get_offset`].
-pub type OffsetAt = OffsetSpec;
-
-/// A record that owns its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Record {
-    /// Key.
-    pub key: Option<Bytes>,
-    /// Value; `None` is a tombstone in a compacted topic.
-    pub value: Option<Bytes>,
-    /// Headers in order; keys may repeat and values may be null.
-    pub headers: Vec<(Bytes, Option<Bytes>)>,
-    /// Milliseconds since the epoch.
-    pub timestamp: i64,
-}
-
-impl Record {
-    /// Bytes of key, value and headers: roughly what the record takes in a batch that is not compressed.
-    pub fn approximate_bytes(&self) -> usize {
-        let header = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
-        let headers: usize = self.headers.iter().map(header).sum();
-        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
-    }
-}
 
 /// What [`PartitionClient::produce`] wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,15 +32,6 @@ pub struct Produced {
     /// Size of the request that was acknowledged as it went over the wire, in bytes: what a quota counts. 0 when there
     /// was nothing to send.
     pub request_bytes: usize,
-}
-
-/// A record with its place in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordAndOffset {
-    /// The record.
-    pub record: Record,
-    /// Its offset.
-    pub offset: i64,
 }
 
 /// The idempotent producer's state for this partition.
@@ -224,7 +192,7 @@ impl PartitionClient {
     ) -> Result<(Vec<RecordAndOffset>, i64)> {
         let fetched = self.fetch(offset, bytes, max_wait_ms).await?;
         let high_watermark = fetched.high_watermark;
-        let records = decode(fetched, self.cluster.options().decompressed_bytes_max).await?;
+        let records = fetched.into_records(self.cluster.options().decompressed_bytes_max).await?;
         Ok((records, high_watermark))
     }
 
@@ -267,7 +235,7 @@ impl PartitionClient {
     ///
     /// # Errors
     /// What the leader failed with until `retry_timeout_ms`.
-    pub async fn get_offset(&self, at: OffsetAt) -> Result<i64> {
+    pub async fn get_offset(&self, at: OffsetSpec) -> Result<i64> {
         let wanted = [(self.partition.clone(), at)];
         let found = list_offsets(&self.cluster, &wanted, self.isolation).await?;
         Ok(found.first().map_or(-1, |(_, listed)| listed.offset))
@@ -300,58 +268,4 @@ fn encode_batch(
         builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers)?;
     }
     builder.seal(compression, &mut Compressor::new())
-}
-
-/// The records of one delivery at and above its first offset, with at most `bytes_max` bytes per batch. Little work is
-/// done at once, more on a blocking thread.
-pub(crate) async fn decode(fetched: Fetched, bytes_max: usize) -> Result<Vec<RecordAndOffset>> {
-    // The wire bytes of a compressed batch say nothing of how large its records are.
-    let plain = |batch: &RecordBatch| matches!(batch.header().attributes.codec(), Ok(Codec::None));
-    if fetched.bytes() <= INLINE_BYTES_MAX && fetched.batches.iter().all(plain) {
-        return decode_records(&fetched, bytes_max);
-    }
-    let decode = move || decode_records(&fetched, bytes_max);
-    tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Closed { what: "runtime" })?
-}
-
-fn decode_records(fetched: &Fetched, bytes_max: usize) -> Result<Vec<RecordAndOffset>> {
-    let mut decompressor = Decompressor::new(bytes_max);
-    let mut decoded = Vec::new();
-    for batch in &fetched.batches {
-        let corrupt = |source| Error::CorruptBatch {
-            topic: Arc::clone(&fetched.tp.topic),
-            partition: fetched.tp.partition,
-            offset: batch.header().base_offset,
-            source: Arc::new(source),
-        };
-        let records = batch.records(&mut decompressor).map_err(corrupt)?;
-        decode_batch(&records, fetched.first_offset, &mut decoded).map_err(corrupt)?;
-    }
-    Ok(decoded)
-}
-
-/// Records of one batch at and above `from`; their bytes share the batch's memory.
-fn decode_batch(records: &Records, from: i64, decoded: &mut Vec<RecordAndOffset>) -> kanat_protocol::Result<()> {
-    let shared = |bytes: &[u8]| records.body().slice_ref(bytes);
-    for record in records.iter() {
-        let record = record?;
-        if record.offset < from {
-            continue;
-        }
-        let mut headers = Vec::new();
-        for header in record.headers() {
-            let (key, value) = header?;
-            headers.push((shared(key), value.map(shared)));
-        }
-        decoded.push(RecordAndOffset {
-            offset: record.offset,
-            record: Record {
-                key: record.key.map(shared),
-                value: record.value.map(shared),
-                headers,
-                timestamp: record.timestamp,
-            },
-        });
-    }
-    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::consumer::{Consumer, ConsumerOptions};
 use crate::error::{Error, Result};
 use crate::list_offsets::list_offsets;
-use crate::partition::{RecordAndOffset, decode};
+use crate::record::RecordAndOffset;
 use crate::transport::BoxFuture;
 use crate::types::{Isolation, OffsetSpec, TopicPartition};
 
@@ -57,7 +57,7 @@ impl Reader {
         }
         let fetched = self.consumer.next().await?;
         let high_watermark = fetched.high_watermark;
-        let records = decode(fetched, self.cluster.options().decompressed_bytes_max).await?;
+        let records = fetched.into_records(self.cluster.options().decompressed_bytes_max).await?;
         Ok(Delivery { records, high_watermark })
     }
 

@@ -1,7 +1,7 @@
 //! What makes records of inputs: one input may become a record, a part of one, or several.
 
 use crate::error::{Error, Result};
-use crate::partition::Record;
+use crate::record::Record;
 
 /// What became of an input.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 pub use self::aggregator::{Aggregator, RecordAggregator, RecordOffsets, StatusDeaggregator, TryPush};
 pub use self::write::ProducerClient;
 use crate::error::{Error, Result};
-use crate::partition::Record;
+use crate::record::Record;
 
 /// Options of a [`BatchProducer`].
 #[derive(Debug, Clone, PartialEq)]

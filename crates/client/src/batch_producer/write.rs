@@ -6,7 +6,8 @@ use kanat_protocol::ErrorCode;
 use kanat_protocol::compression::Compression;
 
 use crate::error::{Error, Result};
-use crate::partition::{PartitionClient, Produced, Record};
+use crate::partition::{PartitionClient, Produced};
+use crate::record::Record;
 use crate::transport::BoxFuture;
 
 /// What a [`BatchProducer`](crate::BatchProducer) writes through. [`PartitionClient`] is one; another may count, log or

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::Connection;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
-use crate::transport::{BoxFuture, BoxedStream, Connector};
+use crate::transport::{BoxFuture, BoxedTransport, Connector};
 use crate::versions::spoken;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,8 +31,8 @@ const MARK: i32 = 0x5afe_0001;
 struct Pipe(Mutex<Option<DuplexStream>>);
 
 impl Connector for Pipe {
-    fn connect(&self, _: String) -> BoxFuture<'_, std::io::Result<BoxedStream>> {
-        let stream = self.0.lock().take().map(|stream| -> BoxedStream { Box::new(stream) });
+    fn connect(&self, _: String) -> BoxFuture<'_, std::io::Result<BoxedTransport>> {
+        let stream = self.0.lock().take().map(|stream| -> BoxedTransport { Box::new(stream) });
         Box::pin(async move { stream.ok_or_else(|| std::io::Error::other("one connection is all there is")) })
     }
 }

@@ -1,8 +1,9 @@
 //! What the consumer delivers, and how to read its records.
 //!
-//! An item holds batches as they came, still compressed. Three ways lead to the records, none of which makes an object
-//! per record: one batch at a time into a buffer that is used again ([`Fetched::for_each_record`], the cheapest), all
-//! at once ([`Fetched::decode`]), or all at once on the runtime's blocking threads ([`Fetched::decode_async`]).
+//! An item holds batches as they came, still compressed. Three ways lead to the records without an object per record:
+//! one batch at a time into a buffer that is used again ([`Fetched::for_each_record`], the cheapest), all at once
+//! ([`Fetched::decode`]), or all at once on the runtime's blocking threads ([`Fetched::decode_async`]). Who keeps records
+//! takes them as objects that own their bytes ([`Fetched::into_records`]).
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,10 +12,14 @@ use kanat_protocol::batch::{Record, RecordBatch, RecordIter, Records};
 use kanat_protocol::compression::{Codec, Decompressor};
 
 use crate::error::{Error, Result};
+use crate::record::RecordAndOffset;
 use crate::types::{Position, TopicPartition};
 
-/// Compressed bytes from which decompressing takes longer than an asynchronous task may hold its thread.
+/// Bytes up to which decoding does not hold an asynchronous task's thread for too long.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
+
+/// As [`INLINE_BYTES_MAX`] for compressed bytes, which may become many times as many.
+const INLINE_COMPRESSED_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a partition's position moved without its records being delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,31 +111,40 @@ impl Fetched {
         Ok(DecodedRecords { tp: self.tp.clone(), first_offset: self.first_offset, batches })
     }
 
-    /// As [`decode`](Self::decode) for asynchronous code: batches that are large and compressed are decompressed on one
-    /// of the runtime's blocking threads. A batch may grow to `decompressed_bytes_max` bytes.
+    /// As [`decode`](Self::decode) for asynchronous code: what takes long is done on one of the runtime's blocking
+    /// threads. A batch may grow to `decompressed_bytes_max` bytes.
     ///
     /// # Errors
     /// As [`decode`](Self::decode); [`Error::Closed`] when the runtime shuts down meanwhile.
     pub async fn decode_async(self, decompressed_bytes_max: usize) -> Result<DecodedRecords> {
-        let compressed =
-            |batch: &&RecordBatch| batch.header().attributes.codec().is_ok_and(|codec| codec != Codec::None);
-        let bytes: usize = self.batches.iter().filter(compressed).map(|batch| batch.bytes().len()).sum();
-        if bytes <= INLINE_BYTES_MAX {
-            return self.decode_here(decompressed_bytes_max);
-        }
-        let decoding = tokio::task::spawn_blocking(move || self.decode_here(decompressed_bytes_max));
-        decoding.await.map_err(|_| Error::Closed { what: "runtime" })?
+        self.off_thread(decompressed_bytes_max, Fetched::decode).await
     }
 
-    /// Decodes with the thread's own decompressor.
-    fn decode_here(&self, bytes_max: usize) -> Result<DecodedRecords> {
-        thread_local! {
-            static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
+    /// The records as objects that share the memory of their batches, made where [`decode_async`](Self::decode_async)
+    /// decodes.
+    ///
+    /// # Errors
+    /// As [`decode_async`](Self::decode_async), and [`Error::CorruptBatch`] for a record that cannot be read.
+    pub async fn into_records(self, decompressed_bytes_max: usize) -> Result<Vec<RecordAndOffset>> {
+        self.off_thread(decompressed_bytes_max, |fetched, decompressor| fetched.decode(decompressor)?.to_records())
+            .await
+    }
+
+    /// Does `work` at once if there is little of it, else on a blocking thread, with that thread's own decompressor.
+    async fn off_thread<T: Send + 'static>(
+        self,
+        bytes_max: usize,
+        work: fn(&Fetched, &mut Decompressor) -> Result<T>,
+    ) -> Result<T> {
+        let compressed =
+            |batch: &&RecordBatch| batch.header().attributes.codec().is_ok_and(|codec| codec != Codec::None);
+        let compressed: usize = self.batches.iter().filter(compressed).map(|batch| batch.bytes().len()).sum();
+        if compressed <= INLINE_COMPRESSED_BYTES_MAX && self.bytes() <= INLINE_BYTES_MAX {
+            return with_decompressor(bytes_max, |decompressor| work(&self, decompressor));
         }
-        DECOMPRESSOR.with_borrow_mut(|kept| match kept {
-            Some(decompressor) if decompressor.bytes_max() == bytes_max => self.decode(decompressor),
-            kept => self.decode(kept.insert(Decompressor::new(bytes_max))),
-        })
+        let working =
+            tokio::task::spawn_blocking(move || with_decompressor(bytes_max, |decompressor| work(&self, decompressor)));
+        working.await.map_err(|_| Error::Closed { what: "runtime" })?
     }
 
     fn unpack(&self, batch: &RecordBatch, decompressor: &mut Decompressor) -> Result<Records> {
@@ -141,6 +155,17 @@ impl Fetched {
     fn corrupt(&self, batch: &RecordBatch, source: kanat_protocol::Error) -> Error {
         corrupt(&self.tp, batch.header().base_offset, source)
     }
+}
+
+/// Lends the decompressor that this thread keeps.
+fn with_decompressor<T>(bytes_max: usize, work: impl FnOnce(&mut Decompressor) -> T) -> T {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) if decompressor.bytes_max() == bytes_max => work(decompressor),
+        kept => work(kept.insert(Decompressor::new(bytes_max))),
+    })
 }
 
 /// The error of a batch that cannot be read.
@@ -166,6 +191,20 @@ impl DecodedRecords {
     pub fn iter(&self) -> DecodedIter<'_> {
         DecodedIter { decoded: self, batches: self.batches.iter(), current: None }
     }
+
+    /// The records as [`iter`](Self::iter) gives them, each an object that shares the memory of its batch.
+    ///
+    /// # Errors
+    /// [`Error::CorruptBatch`].
+    pub fn to_records(&self) -> Result<Vec<RecordAndOffset>> {
+        let mut records = Vec::new();
+        let mut iter = self.iter();
+        while let Some((batch, view)) = iter.advance()? {
+            let record = RecordAndOffset::sharing(batch.body(), &view);
+            records.push(record.map_err(|source| corrupt(&self.tp, batch.header().base_offset, source))?);
+        }
+        Ok(records)
+    }
 }
 
 impl<'a> IntoIterator for &'a DecodedRecords {
@@ -185,25 +224,32 @@ pub struct DecodedIter<'a> {
     current: Option<(&'a Records, RecordIter<'a>)>,
 }
 
-impl<'a> Iterator for DecodedIter<'a> {
-    type Item = Result<Record<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<'a> DecodedIter<'a> {
+    /// The next record and the batch it is in.
+    fn advance(&mut self) -> Result<Option<(&'a Records, Record<'a>)>> {
         loop {
             if let Some((batch, records)) = &mut self.current {
                 match records.next() {
                     Some(Ok(record)) if record.offset < self.decoded.first_offset => continue,
-                    Some(Ok(record)) => return Some(Ok(record)),
+                    Some(Ok(record)) => return Ok(Some((batch, record))),
                     Some(Err(source)) => {
                         let offset = batch.header().base_offset;
                         (self.current, self.batches) = (None, [].iter());
-                        return Some(Err(corrupt(&self.decoded.tp, offset, source)));
+                        return Err(corrupt(&self.decoded.tp, offset, source));
                     }
                     None => {}
                 }
             }
-            let batch = self.batches.next()?;
+            let Some(batch) = self.batches.next() else { return Ok(None) };
             self.current = Some((batch, batch.iter()));
         }
+    }
+}
+
+impl<'a> Iterator for DecodedIter<'a> {
+    type Item = Result<Record<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|next| next.map(|(_, record)| record)).transpose()
     }
 }

@@ -28,4 +28,4 @@ pub use self::classic::{JoinProtocol, JoinedMember, Leadership, MemberAssignment
 pub use self::consumer::{CommitFuture, GroupCommitter, GroupConsumer, GroupEvent, Revocation};
 pub use self::membership::{LeaveMode, Membership};
 pub use self::options::{GroupOptions, GroupProtocol, GroupStart, MembershipOptions, Subscription};
-pub use self::outside::{Group, GroupDescription, GroupMember};
+pub use self::outside::Group;

@@ -10,7 +10,6 @@
 
 mod connection;
 mod consumer;
-mod jaas;
 mod producer;
 mod row;
 mod sasl;

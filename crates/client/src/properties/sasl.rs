@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use serde_json::Value as Json;
 
-use super::jaas::{self, LoginLine};
 use super::tls::Wrong;
-use crate::security::{AwsMskIam, Credentials, OAuthBearer, OidcClientCredentials, Sasl, Secret, UnsecuredJwt};
+use crate::security::{
+    AwsMskIam, Credentials, LoginLine, OAuthBearer, OidcClientCredentials, Sasl, Secret, UnsecuredJwt,
+};
 
 const JAAS: &str = "sasl.jaas.config";
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
@@ -51,11 +52,12 @@ impl Login {
         let Some(text) = &self.jaas else {
             return Err((JAAS, format!("is missing: {} needs it", self.mechanism.as_deref().unwrap_or_default())));
         };
-        let line = jaas::parse(text.reveal()).map_err(wrong_line)?;
-        if !modules.contains(&line.module.as_str()) {
+        let line = LoginLine::parse(text.reveal()).map_err(wrong_line)?;
+        let module = line.module().map_err(wrong_line)?;
+        if !modules.contains(&module) {
             let mechanism = self.mechanism.as_deref().unwrap_or_default();
             // A line in disorder may have anything where the class should be.
-            let module = Some(line.module.as_str()).filter(|name| name.ends_with("LoginModule"));
+            let module = Some(module).filter(|name| name.ends_with("LoginModule"));
             let module = module.unwrap_or("something else");
             return Err(wrong_line(format!("has {module}, but {mechanism} needs {}", modules.join(" or "))));
         }

@@ -6,6 +6,7 @@
 
 mod clock;
 mod http;
+mod jaas;
 mod msk_iam;
 mod oauth;
 mod oidc;
@@ -15,6 +16,7 @@ mod scram;
 mod secret;
 mod tls;
 
+pub use self::jaas::{LoginLine, LoginLineError};
 pub use self::msk_iam::{AwsCredentials, AwsMskIam};
 pub use self::oauth::{OAuthBearer, Token, TokenError, TokenProvider, UnsecuredJwt};
 pub use self::oidc::OidcClientCredentials;

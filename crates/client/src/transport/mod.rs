@@ -25,12 +25,12 @@ use crate::options::ClientOptions;
 pub type BoxFuture<'a, T> = futures_core::future::BoxFuture<'a, T>;
 
 /// A two-way byte stream; implemented for everything that can be one.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for S {}
 
 /// A two-way byte stream of any type.
-pub type BoxedStream = Box<dyn Stream>;
+pub type BoxedTransport = Box<dyn Transport>;
 
 /// Makes the byte stream to an address: a proxy, a tunnel, an in-process broker. Given to a client with
 /// [`ClientOptions::with_connector`].
@@ -42,7 +42,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Any; the text becomes the reason of [`Error::Connect`](crate::Error::Connect).
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>>;
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedTransport>>;
 }
 
 /// A stream on which requests can start.
@@ -50,7 +50,7 @@ pub(crate) enum Established {
     /// Plain TCP, which splits without a lock.
     Tcp(TcpStream),
     /// Anything else.
-    Boxed(BoxedStream),
+    Boxed(BoxedTransport),
 }
 
 /// Dials an address the way the options say and encrypts the stream if they want it. The caller bounds the time.

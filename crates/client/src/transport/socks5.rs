@@ -4,7 +4,7 @@ use std::io;
 
 use tokio_socks::tcp::Socks5Stream;
 
-use super::{BoxFuture, BoxedStream, Connector, address, tcp};
+use super::{BoxFuture, BoxedTransport, Connector, address, tcp};
 use crate::security::Secret;
 
 /// A SOCKS5 proxy. Host names travel to it as they are: it looks them up.
@@ -27,7 +27,7 @@ impl Socks5 {
         self
     }
 
-    async fn tunnel(&self, target: &str) -> io::Result<BoxedStream> {
+    async fn tunnel(&self, target: &str) -> io::Result<BoxedTransport> {
         let invalid = |error: crate::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
         let through = |reason: String| io::Error::other(format!("SOCKS5 proxy {}: {reason}", self.proxy));
         let target = address::split(target).map_err(invalid)?;
@@ -38,7 +38,7 @@ impl Socks5 {
                 Socks5Stream::connect_with_password_and_socket(socket, target, username, password.reveal()).await
             }
         };
-        stream.map(|stream| Box::new(stream) as BoxedStream).map_err(|error| through(error.to_string()))
+        stream.map(|stream| Box::new(stream) as BoxedTransport).map_err(|error| through(error.to_string()))
     }
 }
 
@@ -55,7 +55,7 @@ impl From<String> for Socks5 {
 }
 
 impl Connector for Socks5 {
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>> {
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedTransport>> {
         Box::pin(async move { self.tunnel(&address).await })
     }
 }

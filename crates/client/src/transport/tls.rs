@@ -6,12 +6,16 @@ use std::sync::Arc;
 use rustls::{AlertDescription, CertificateError};
 use tokio_rustls::TlsConnector;
 
-use super::{BoxedStream, Stream, address};
+use super::{BoxedTransport, Transport, address};
 use crate::error::{Error, Result};
 use crate::security::TlsOptions;
 
 /// Runs the handshake and returns the encrypted stream.
-pub(super) async fn wrap<S: Stream + 'static>(address: &Arc<str>, stream: S, tls: &TlsOptions) -> Result<BoxedStream> {
+pub(super) async fn wrap<S: Transport + 'static>(
+    address: &Arc<str>,
+    stream: S,
+    tls: &TlsOptions,
+) -> Result<BoxedTransport> {
     let config = tls.config().await?;
     let (host, _) = address::split(address)?;
     let name = tls.server_name(host)?;

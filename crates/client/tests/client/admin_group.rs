@@ -64,7 +64,8 @@ async fn committed_offsets_come_back() {
     assert_eq!((described.state.as_str(), described.members.len()), ("Empty", 0));
     group.delete().await.unwrap();
     assert!(group.committed_all().await.unwrap().is_empty());
-    assert_eq!(client.group("never seen").describe().await.unwrap().state, "Dead");
+    let error = client.group("never seen").describe().await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::GroupIdNotFound), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,10 +104,10 @@ async fn a_stalled_broker_costs_one_request_its_deadline_and_the_next_one_nothin
     let stall = FaultRule::new(FaultAction::DelayBefore(Duration::from_secs(20))).on(ApiKey::ListOffsets).times(1);
     broker.faults().add(stall);
     let started = Instant::now();
-    let error = within("stalled", partition.get_offset(kanat_client::OffsetAt::Latest)).await.unwrap_err();
+    let error = within("stalled", partition.get_offset(kanat_client::OffsetSpec::Latest)).await.unwrap_err();
     assert!(error.to_string().contains("did not answer ListOffsets within 150 ms"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert_eq!(within("after", partition.get_offset(kanat_client::OffsetAt::Latest)).await.unwrap(), 0);
+    assert_eq!(within("after", partition.get_offset(kanat_client::OffsetSpec::Latest)).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,10 +123,10 @@ async fn dropped_requests_leave_the_connection_in_step() {
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
     for _ in 0..10 {
         let abandoned =
-            tokio::time::timeout(Duration::from_millis(1), partition.get_offset(kanat_client::OffsetAt::Latest));
+            tokio::time::timeout(Duration::from_millis(1), partition.get_offset(kanat_client::OffsetSpec::Latest));
         assert!(abandoned.await.is_err());
     }
-    assert_eq!(within("after", partition.get_offset(kanat_client::OffsetAt::Latest)).await.unwrap(), 5);
+    assert_eq!(within("after", partition.get_offset(kanat_client::OffsetSpec::Latest)).await.unwrap(), 5);
     assert_eq!(broker.faults().hits(connections), 0, "no connection had to be replaced");
 }
 
@@ -138,12 +138,12 @@ async fn answers_cut_off_or_out_of_order_are_survived() {
     crate::common::fill(&client, "t", 0, 5, 5).await;
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
     broker.faults().add(FaultRule::new(FaultAction::Truncate { bytes: 7 }).on(ApiKey::ListOffsets).times(1));
-    assert_eq!(within("cut off", partition.get_offset(kanat_client::OffsetAt::Latest)).await.unwrap(), 5);
+    assert_eq!(within("cut off", partition.get_offset(kanat_client::OffsetSpec::Latest)).await.unwrap(), 5);
     let hold = Duration::from_millis(500);
     broker.faults().add(FaultRule::new(FaultAction::Reorder { hold }).on(ApiKey::ListOffsets).times(1));
     let (first, second) = tokio::join!(
-        partition.get_offset(kanat_client::OffsetAt::Earliest),
-        partition.get_offset(kanat_client::OffsetAt::Latest)
+        partition.get_offset(kanat_client::OffsetSpec::Earliest),
+        partition.get_offset(kanat_client::OffsetSpec::Latest)
     );
     assert_eq!((first.unwrap(), second.unwrap()), (0, 5));
 }

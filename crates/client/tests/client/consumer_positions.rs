@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::common::{decode, ends, fill, filled, options, read_to, record, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, Dialer, FaultAction, FaultId, FaultRule};
 use kanat_client::{
-    BoxFuture, BoxedStream, Client, Codec, Compression, Connector, ConsumerOptions, Decompressor, Error, Gap,
+    BoxFuture, BoxedTransport, Client, Codec, Compression, Connector, ConsumerOptions, Decompressor, Error, Gap,
     GapReason, Isolation, OffsetSpec, OutOfRangePolicy, Position, TopicPartition, UnknownTopic,
 };
 use kanat_protocol::messages::ApiKey;
@@ -29,11 +29,11 @@ struct Wire {
 }
 
 impl Connector for Wire {
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>> {
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedTransport>> {
         Box::pin(async move {
             let stream = self.dialer.dial(&address)?;
             self.connections.fetch_add(1, Ordering::Relaxed);
-            Ok(Box::new(Counted { stream, bytes_read: Arc::clone(&self.bytes_read) }) as BoxedStream)
+            Ok(Box::new(Counted { stream, bytes_read: Arc::clone(&self.bytes_read) }) as BoxedTransport)
         })
     }
 }

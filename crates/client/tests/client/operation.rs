@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, Dialer, FaultAction, FaultRule};
 use kanat_client::{
-    BoxFuture, BoxedStream, Client, ClientOptions, Connector, Error, Metrics, ProduceRecord, ProducerOptions,
+    BoxFuture, BoxedTransport, Client, ClientOptions, Connector, Error, Metrics, ProduceRecord, ProducerOptions,
 };
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
@@ -24,14 +24,14 @@ struct Resolved {
 struct Switch(Mutex<Resolved>);
 
 impl Connector for Switch {
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>> {
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedTransport>> {
         let resolved = self.0.lock().unwrap();
         let stream = match address.as_str() {
             "seed:9092" => resolved.dialer.dial("node-0:9092"),
             _ if resolved.brokers => resolved.dialer.dial(&address),
             _ => Err(io::ErrorKind::HostUnreachable.into()),
         };
-        let stream = stream.map(|stream| Box::new(stream) as BoxedStream);
+        let stream = stream.map(|stream| Box::new(stream) as BoxedTransport);
         Box::pin(async move { stream })
     }
 }

@@ -3,7 +3,7 @@
 use crate::common::{broker, client, record, within};
 use bytes::Bytes;
 use kanat_broker::{FaultAction, FaultRule};
-use kanat_client::{Codec, Compression, Error, OffsetAt, Record, TopicPartition, UnknownTopic};
+use kanat_client::{Codec, Compression, Error, OffsetSpec, Record, TopicPartition, UnknownTopic};
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
 
@@ -55,15 +55,15 @@ async fn offsets_by_end_and_by_time() {
     broker.create_topic("t", 1, &[]).await.unwrap();
     let client = client(&broker).await;
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 0);
+    assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), 0);
     for timestamp in [1_000, 2_000, 3_000] {
         let record = Record { timestamp, ..record("v") };
         partition.produce(vec![record], Compression::NONE).await.unwrap();
     }
-    assert_eq!(partition.get_offset(OffsetAt::Earliest).await.unwrap(), 0);
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 3);
-    assert_eq!(partition.get_offset(OffsetAt::Timestamp(1_500)).await.unwrap(), 1);
-    assert_eq!(partition.get_offset(OffsetAt::Timestamp(9_000)).await.unwrap(), -1);
+    assert_eq!(partition.get_offset(OffsetSpec::Earliest).await.unwrap(), 0);
+    assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), 3);
+    assert_eq!(partition.get_offset(OffsetSpec::Timestamp(1_500)).await.unwrap(), 1);
+    assert_eq!(partition.get_offset(OffsetSpec::Timestamp(9_000)).await.unwrap(), -1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

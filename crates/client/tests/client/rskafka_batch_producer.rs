@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{broker, client, record, within};
 use kanat_client::{
-    BatchProducer, BatchProducerOptions, BoxFuture, Compression, OffsetAt, PartitionClient, Produced, ProducerClient,
+    BatchProducer, BatchProducerOptions, BoxFuture, Compression, OffsetSpec, PartitionClient, Produced, ProducerClient,
     Record, RecordAggregator, Result, UnknownTopic,
 };
 
@@ -69,7 +69,7 @@ async fn a_client_of_ones_own_sees_what_is_written_and_large_batches_are_split()
         offsets.push(call.unwrap());
     }
     assert_eq!(offsets, (0..20).collect::<Vec<i64>>());
-    assert_eq!(counting.inner.get_offset(OffsetAt::Latest).await.unwrap(), 20);
+    assert_eq!(counting.inner.get_offset(OffsetSpec::Latest).await.unwrap(), 20);
     assert!(counting.records.load(Ordering::Relaxed) > 20, "what was too large came again in halves");
     assert!(counting.request_bytes.load(Ordering::Relaxed) > 20 * 300);
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{broker, brokers, client, options, record, within};
 use kanat_broker::BrokerHandle;
-use kanat_client::{Client, Compression, Error, NewTopic, OffsetAt, PartitionClient, Produced, Record, UnknownTopic};
+use kanat_client::{Client, Compression, Error, NewTopic, OffsetSpec, PartitionClient, Produced, Record, UnknownTopic};
 use kanat_protocol::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -131,8 +131,8 @@ async fn earliest_and_latest_go_by_offset_not_by_time() {
     let broker = broker().await;
     let partition = partition(&broker, 1, 0).await;
     let ends = || async {
-        let earliest = partition.get_offset(OffsetAt::Earliest).await.unwrap();
-        (earliest, partition.get_offset(OffsetAt::Latest).await.unwrap())
+        let earliest = partition.get_offset(OffsetSpec::Earliest).await.unwrap();
+        (earliest, partition.get_offset(OffsetSpec::Latest).await.unwrap())
     };
     assert_eq!(ends().await, (0, 0));
     let early = record("");
@@ -140,8 +140,8 @@ async fn earliest_and_latest_go_by_offset_not_by_time() {
     write(&partition, std::slice::from_ref(&late)).await;
     write(&partition, std::slice::from_ref(&early)).await;
     assert_eq!(ends().await, (0, 2));
-    assert_eq!(partition.get_offset(OffsetAt::Timestamp(late.timestamp)).await.unwrap(), 0);
-    assert_eq!(partition.get_offset(OffsetAt::Timestamp(late.timestamp + 1)).await.unwrap(), -1);
+    assert_eq!(partition.get_offset(OffsetSpec::Timestamp(late.timestamp)).await.unwrap(), 0);
+    assert_eq!(partition.get_offset(OffsetSpec::Timestamp(late.timestamp + 1)).await.unwrap(), -1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,8 +180,8 @@ async fn records_are_deleted_up_to_the_middle_of_a_batch() {
         assert_out_of_range(&error, (gone, 2, 4));
     }
     assert_eq!(offsets_from(&partition, 2, 10_000).await, [2, 3]);
-    assert_eq!(partition.get_offset(OffsetAt::Earliest).await.unwrap(), 2);
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 4);
+    assert_eq!(partition.get_offset(OffsetSpec::Earliest).await.unwrap(), 2);
+    assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use crate::common::{broker, client, record, within};
 use bytes::Bytes;
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
 use kanat_client::{
-    BatchProducer, BatchProducerOptions, Codec, Compression, ConsumerOptions, OffsetAt, PartitionClient, Record,
+    BatchProducer, BatchProducerOptions, Codec, Compression, ConsumerOptions, OffsetSpec, PartitionClient, Record,
     RecordAggregator, StartOffset, UnknownTopic,
 };
 use kanat_protocol::batch::{BatchBuilder, BatchOptions, ControlRecord};
@@ -127,7 +127,7 @@ async fn defect_07_a_lost_answer_does_not_double_a_batch() {
         assert_eq!(broker.faults().hits(rule), 2, "{action:?} struck");
     }
     assert_eq!(offsets, [0, 1, 2, 3, 4, 5]);
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 6);
+    assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), 6);
 }
 
 /// The bound on what waits is in the unit tests of the batch producer.

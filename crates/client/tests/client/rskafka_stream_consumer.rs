@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
 use kanat_client::{
-    Codec, Compression, ConsumerOptions, Error, OffsetAt, PartitionClient, Record, StartOffset, StreamConsumer,
+    Codec, Compression, ConsumerOptions, Error, OffsetSpec, PartitionClient, Record, StartOffset, StreamConsumer,
     UnknownTopic,
 };
 use kanat_protocol::messages::ApiKey;
@@ -141,7 +141,7 @@ async fn from_a_time_by_offset_or_by_itself() {
     for timestamp in [1_000, 2_000, 3_000] {
         writer.produce(vec![at(timestamp)], Compression::NONE).await.unwrap();
     }
-    let offset = writer.get_offset(OffsetAt::Timestamp(1_500)).await.unwrap();
+    let offset = writer.get_offset(OffsetSpec::Timestamp(1_500)).await.unwrap();
     for start in [StartOffset::At(offset), StartOffset::Timestamp(1_500)] {
         let mut stream = stream(&broker, start).await;
         let (first, high_watermark) = within("next", stream.next()).await.unwrap().unwrap();

@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::common::{options, record, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule, ListenerSecurity};
 use kanat_client::{
-    AwsCredentials, AwsMskIam, BoxFuture, BoxedStream, Client, Compression, Connector, Credentials, Error, OAuthBearer,
-    OffsetAt, OidcClientCredentials, Pem, Sasl, Security, SecurityProtocol, Socks5, TlsOptions, Token, UnknownTopic,
-    UnsecuredJwt,
+    AwsCredentials, AwsMskIam, BoxFuture, BoxedTransport, Client, Compression, Connector, Credentials, Error,
+    OAuthBearer, OffsetSpec, OidcClientCredentials, Pem, Sasl, Security, SecurityProtocol, Socks5, TlsOptions, Token,
+    UnknownTopic, UnsecuredJwt,
 };
 use kanat_protocol::messages::ApiKey;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
@@ -69,9 +69,9 @@ async fn connect(broker: &BrokerHandle, security: Security) -> kanat_client::Res
 /// Writes one record and reads the end offset, over the connections of both classes.
 async fn use_it(client: &Client) {
     let partition = client.partition_client("t", 0, UnknownTopic::Error).await.unwrap();
-    let before = partition.get_offset(OffsetAt::Latest).await.unwrap();
+    let before = partition.get_offset(OffsetSpec::Latest).await.unwrap();
     within("produce", partition.produce(vec![record("v")], Compression::NONE)).await.unwrap();
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), before + 1);
+    assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), before + 1);
 }
 
 fn every_mechanism(security: ListenerSecurity) -> ListenerSecurity {
@@ -253,7 +253,7 @@ async fn sessions_are_renewed_under_load_and_nothing_is_lost() {
                     let mut sent = 0;
                     while tokio::time::Instant::now() < until {
                         partition.produce(vec![record("v")], Compression::NONE).await.unwrap();
-                        partition.get_offset(OffsetAt::Latest).await.unwrap();
+                        partition.get_offset(OffsetSpec::Latest).await.unwrap();
                         sent += 1;
                     }
                     sent
@@ -264,7 +264,7 @@ async fn sessions_are_renewed_under_load_and_nothing_is_lost() {
         for worker in workers {
             sent += within("worker", worker).await.unwrap();
         }
-        assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), sent);
+        assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), sent);
         let (handshakes, connections) = (broker.faults().hits(renewals), broker.faults().hits(opened));
         assert!(handshakes >= connections + 4, "{handshakes} handshakes on {connections} connections");
         assert!(connections <= 3, "connections were replaced: {connections}");
@@ -288,7 +288,7 @@ async fn a_renewal_that_fails_closes_the_connection_with_the_reason() {
     // The broker refuses the other user on the old connection; new connections speak for that user from the start.
     within("reconnect", async {
         while given.load(Ordering::SeqCst) < 3 {
-            partition.get_offset(OffsetAt::Latest).await.unwrap();
+            partition.get_offset(OffsetSpec::Latest).await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -420,8 +420,8 @@ impl AsyncWrite for Dripping {
 }
 
 impl Connector for Drip {
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>> {
-        Box::pin(async move { Ok(Box::new(Dripping(TcpStream::connect(address).await?)) as BoxedStream) })
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedTransport>> {
+        Box::pin(async move { Ok(Box::new(Dripping(TcpStream::connect(address).await?)) as BoxedTransport) })
     }
 }
 

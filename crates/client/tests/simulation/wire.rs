@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use kanat_broker::Dialer;
-use kanat_client::{BoxFuture, BoxedStream, Connector};
+use kanat_client::{BoxFuture, BoxedTransport, Connector};
 use kanat_protocol::frame::{LENGTH_BYTES, RequestFrame, decode_request_header};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
@@ -19,12 +19,12 @@ use crate::trace;
 pub(crate) struct Plug(pub(crate) Dialer);
 
 impl Connector for Plug {
-    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedStream>> {
+    fn connect(&self, address: String) -> BoxFuture<'_, io::Result<BoxedTransport>> {
         Box::pin(async move {
             let stream = self.0.dial(&address);
             let number = trace::next_connection();
             trace::note(|| format!("#{number} to {address}: {}", stream.as_ref().map_or("refused", |_| "open")));
-            Ok(Box::new(Tapped::new(number, stream?)) as BoxedStream)
+            Ok(Box::new(Tapped::new(number, stream?)) as BoxedTransport)
         })
     }
 }

@@ -5,7 +5,6 @@
 //! name that would have been understood. A wrong value is one sentence with the file and the key.
 
 pub mod destination;
-pub(crate) mod jaas;
 pub(crate) mod section;
 pub mod source;
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use fancy_regex::Regex;
-use kanat_client::{Pem, Sasl, Security, TlsOptions};
+use kanat_client::{LoginLine, Pem, Sasl, Security, TlsOptions};
 
-use super::jaas;
 use super::section::Section;
 use super::{Secret, SecurityProtocol, Warning, read};
 use crate::error::{Error, Result};
@@ -317,14 +316,25 @@ fn sasl(section: &mut Section<'_>, security_protocol: SecurityProtocol) -> Resul
     };
     let credentials = match section.string(jaas_key)? {
         None => None,
-        Some(line) => Some(jaas::parse(line).map_err(|reason| section.wrong(jaas_key, reason))?),
+        Some(line) => Some(login(line).map_err(|reason| section.wrong(jaas_key, reason))?),
     };
     if !security_protocol.uses_sasl() {
         return Ok(None);
     }
     let mechanism = mechanism.ok_or_else(|| section.missing(mechanism_key))?;
     let credentials = credentials.ok_or_else(|| section.missing(jaas_key))?;
-    Ok(Some(SaslConfig { mechanism, username: credentials.username, password: credentials.password }))
+    let (username, password) = credentials;
+    Ok(Some(SaslConfig { mechanism, username, password }))
+}
+
+/// User name and password of a login line. OLake reads nothing else of it, so the module in front may be missing.
+fn login(line: &str) -> Result<(String, Secret), String> {
+    let line = LoginLine::parse(line).map_err(|error| error.to_string())?;
+    let value = |name: &str| {
+        let value = line.get(name).filter(|text| !text.is_empty());
+        value.ok_or_else(|| format!("holds no {name}=\"...\""))
+    };
+    Ok((value("username")?.to_owned(), Secret::new(value("password")?)))
 }
 
 fn tls(protocol: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Result<Option<TlsConfig>> {

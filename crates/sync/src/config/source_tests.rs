@@ -208,6 +208,31 @@ fn wrong_protocols_are_one_sentence_with_the_key() {
 }
 
 #[test]
+fn login_lines_of_java_clients_and_olake_users_are_understood() {
+    for (line, username, password) in [
+        (r#"m required username="TEST-USER" password="TEST-PASS";"#, "TEST-USER", "TEST-PASS"),
+        (r#"username="a"    password="b""#, "a", "b"),
+        (r#"m required password="b" username="a";"#, "a", "b"),
+        (r#"m required serviceName="x" username="a" debug=true password="b" ;"#, "a", "b"),
+        (r"m required username='a' password='b c';", "a", "b c"),
+        (r#"m required username = "a" password = "b";"#, "a", "b"),
+        (r#"m required username="a\"b" password="c\\d;e=f";"#, "a\"b", "c\\d;e=f"),
+    ] {
+        let (read, secret) = login(line).unwrap();
+        assert_eq!((read.as_str(), secret.reveal()), (username, password), "{line}");
+    }
+    for (line, reason) in [
+        ("", "holds no username=\"...\""),
+        ("m required password=\"hunter2\";", "holds no username=\"...\""),
+        ("m required username=\"a\";", "holds no password=\"...\""),
+        ("m required username=\"\" password=\"hunter2\";", "holds no username=\"...\""),
+        ("m required username=\"a\" password=\"hunter2", "ends inside quotes"),
+    ] {
+        assert_eq!(login(line).unwrap_err(), reason, "{line}");
+    }
+}
+
+#[test]
 fn unknown_keys_are_reported_and_keys_of_forms_are_not() {
     let (_, warnings) = plain(r#","auto_offset_reset":"latest","max-threads":4,"use_schema_registry":false"#).unwrap();
     let warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();

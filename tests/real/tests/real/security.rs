@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kanat_client::{
-    Client, ClientOptions, Compression, Error, JavaProperties, NewTopic, OffsetAt, Record, ScramMechanism,
+    Client, ClientOptions, Compression, Error, JavaProperties, NewTopic, OffsetSpec, Record, ScramMechanism,
     ScramUpsertion, UnknownTopic,
 };
 use kanat_tests::Kafka;
@@ -87,12 +87,12 @@ async fn connect(options: ClientOptions) -> kanat_client::Result<Client> {
 async fn use_it(options: ClientOptions, lasting: Duration) {
     let client = connect(options.with_retry_timeout_ms(0)).await.unwrap();
     let partition = client.partition_client("secure", 0, UnknownTopic::Error).await.unwrap();
-    let before = partition.get_offset(OffsetAt::Latest).await.unwrap();
+    let before = partition.get_offset(OffsetSpec::Latest).await.unwrap();
     let (started, mut written) = (Instant::now(), 0);
     while written == 0 || started.elapsed() < lasting {
         partition.produce(vec![record()], Compression::NONE).await.unwrap();
         written += 1;
-        assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), before + written);
+        assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), before + written);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
