@@ -8,6 +8,7 @@ mod api_versions;
 mod authorize;
 mod configs;
 mod consumer_groups;
+mod context;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
@@ -27,9 +28,7 @@ mod transaction_admin;
 mod transactions;
 mod txn_offsets;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,119 +37,12 @@ use kanat_protocol::messages::*;
 use kanat_protocol::version::{VersionRange, supported};
 use kanat_protocol::{Error as ProtocolError, ErrorCode};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
-pub(crate) use api_versions::unsupported_version;
-
-use crate::cluster::{Cluster, CoordinatorKind, Node};
+pub(crate) use self::api_versions::unsupported_version;
+pub(crate) use self::context::Context;
+use crate::cluster::CoordinatorKind;
 use crate::error::Refusal;
-use crate::faults::{FaultTarget, ForcedError, Verdict};
-use crate::security::Session;
-
-/// What a handler knows besides the request.
-#[derive(Debug, Clone)]
-pub(crate) struct Context {
-    pub(crate) cluster: Arc<Cluster>,
-    pub(crate) node_id: i32,
-    pub(crate) peer: SocketAddr,
-    /// Who the client is, `User:NAME`.
-    pub(crate) principal: Arc<str>,
-    pub(crate) client_id: StrBytes,
-    pub(crate) api: ApiKey,
-    pub(crate) version: i16,
-    /// Time the client is held back after this request.
-    pub(crate) throttle: Arc<Mutex<Duration>>,
-    pub(crate) forced: Option<ForcedError>,
-    /// Turns true when the client is gone.
-    pub(crate) gone: watch::Receiver<bool>,
-    /// Set to close the connection after this request.
-    pub(crate) close: Arc<AtomicBool>,
-    /// How far the connection is authenticated.
-    pub(crate) session: Arc<Mutex<Session>>,
-}
-
-impl Context {
-    pub(crate) fn node(&self) -> &Node {
-        self.cluster.node(self.node_id).expect("a connection belongs to a node")
-    }
-
-    /// Error the fault plan forces on the whole request.
-    pub(crate) fn check_request(&self) -> Result<(), Refusal> {
-        forced(self.forced.as_ref().and_then(ForcedError::whole))
-    }
-
-    /// Error the fault plan forces on a topic.
-    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), Refusal> {
-        forced(self.forced.as_ref().and_then(|error| error.topic(topic)))?;
-        self.authorize_topic(topic)
-    }
-
-    /// Error the fault plan forces on a partition.
-    pub(crate) fn check_partition(&self, topic: &str, partition: i32) -> Result<(), Refusal> {
-        forced(self.forced.as_ref().and_then(|error| error.partition(topic, partition)))?;
-        self.authorize_topic(topic)
-    }
-
-    /// Whether this node coordinates `group`, after what the fault plan forces on the request.
-    pub(crate) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
-        self.check_request().map_err(|refusal| refusal.code)?;
-        self.authorize_group(group)?;
-        match self.cluster.coordinator_of(group) {
-            Some(node) if node.id == self.node_id => Ok(()),
-            _ => Err(ErrorCode::NotCoordinator),
-        }
-    }
-
-    /// Whether this node coordinates a transactional id, after what the fault plan forces on the request.
-    pub(crate) fn check_transaction_coordinator(&self, id: &str) -> Result<(), ErrorCode> {
-        self.check_request().map_err(|refusal| refusal.code)?;
-        self.authorize_transactional_id(id)?;
-        match self.cluster.transaction_coordinator_of(id) {
-            Some(node) if node.id == self.node_id => Ok(()),
-            _ => Err(ErrorCode::NotCoordinator),
-        }
-    }
-
-    /// Topic name of a request that names it by name or, from some version on, by id.
-    pub(crate) fn topic_name(&self, name: &TopicName, id: Uuid) -> Option<String> {
-        if id.is_nil() {
-            return Some(name.to_string());
-        }
-        self.cluster.topic_by_id(id).map(|topic| topic.name.to_string())
-    }
-
-    /// Runs work that may touch the disk off the runtime threads.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
-        let context = self.clone();
-        self.cluster.run(move |_| work(&context)).await
-    }
-
-    /// Comes back when the client is gone.
-    pub(crate) async fn client_gone(&self) {
-        let mut gone = self.gone.clone();
-        // The sender lives as long as the connection.
-        let _ = gone.wait_for(|gone| *gone).await;
-    }
-
-    /// Counts what the client took against a quota; returns the time it is held back for, ms.
-    pub(crate) fn charge(&self, quota: &'static str, bytes: usize) -> i32 {
-        let user = self.principal.strip_prefix("User:").unwrap_or(&self.principal);
-        let mut throttle = self.throttle.lock();
-        *throttle = (*throttle).max(self.cluster.quotas.charge(quota, user, &self.client_id, bytes));
-        i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX)
-    }
-
-    pub(crate) fn close_connection(&self) {
-        self.close.store(true, Ordering::Release);
-    }
-}
-
-fn forced(code: Option<ErrorCode>) -> Result<(), Refusal> {
-    match code {
-        Some(code) => Err(Refusal::new(code, "forced by the fault plan")),
-        None => Ok(()),
-    }
-}
+use crate::faults::{FaultTarget, Verdict};
 
 /// A request the broker answers.
 pub(crate) trait Handle: Request + Send + 'static {
