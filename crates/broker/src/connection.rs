@@ -52,6 +52,7 @@ pub(crate) async fn serve<R, W>(
     peer: SocketAddr,
     node_id: i32,
     cluster: Arc<Cluster>,
+    session: Session,
 ) -> Result<(), ConnectionError>
 where
     R: AsyncRead + Unpin + Send,
@@ -78,7 +79,7 @@ where
             forced: None,
             gone: gone_receiver,
             close: Arc::new(AtomicBool::new(false)),
-            session: Arc::new(Mutex::new(Session::new(cluster.options.security.uses_sasl()))),
+            session: Arc::new(Mutex::new(session)),
         },
     };
     tokio::select! {

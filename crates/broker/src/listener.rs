@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::Cluster;
 use crate::connection::{self, ConnectionError};
+use crate::security::{Session, certificate_subject};
 use crate::{Error, Result};
 
 /// Pause after a failed accept (usually: no file descriptors left).
@@ -204,7 +205,8 @@ async fn serve_socket(
         return serve_stream(stream, peer, node_id, cluster).await;
     }
     let (read, write) = stream.into_split();
-    connection::serve(read, write, peer, node_id, cluster).await
+    let session = Session::new(cluster.options.security.uses_sasl(), None);
+    connection::serve(read, write, peer, node_id, cluster, session).await
 }
 
 /// Serves a stream of any kind, encrypted if the listeners want that.
@@ -214,14 +216,17 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Send + Unpin>(
     node_id: i32,
     cluster: Arc<Cluster>,
 ) -> std::result::Result<(), ConnectionError> {
+    let uses_sasl = cluster.options.security.uses_sasl();
     let Some(config) = &cluster.tls else {
         let (read, write) = tokio::io::split(stream);
-        return connection::serve(read, write, peer, node_id, cluster).await;
+        return connection::serve(read, write, peer, node_id, cluster, Session::new(uses_sasl, None)).await;
     };
     let idle = Duration::from_millis(cluster.options.limits.connection_idle_ms_max);
     let encrypted = tokio::time::timeout(idle, TlsAcceptor::from(Arc::clone(config)).accept(stream))
         .await
         .map_err(|_| ConnectionError::Idle)??;
+    let certificate = encrypted.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let session = Session::new(uses_sasl, certificate.and_then(|certificate| certificate_subject(certificate)));
     let (read, write) = tokio::io::split(encrypted);
-    connection::serve(read, write, peer, node_id, Arc::clone(&cluster)).await
+    connection::serve(read, write, peer, node_id, Arc::clone(&cluster), session).await
 }

@@ -4,6 +4,7 @@
 //! frame; [`Session`] keeps, per connection, how far the SASL exchange has come, which requests are let through, and
 //! whose they are; [`ScramStore`] holds what admin requests change.
 
+mod distinguished_name;
 mod handlers;
 mod mechanism;
 mod options;
@@ -12,6 +13,7 @@ mod session;
 mod store;
 pub(crate) mod tls;
 
+pub(crate) use self::distinguished_name::subject as certificate_subject;
 pub use self::options::ListenerSecurity;
 pub(crate) use self::scram::{ScramCredential, ScramHash};
 pub(crate) use self::session::{ANONYMOUS, Session};

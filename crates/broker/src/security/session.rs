@@ -11,7 +11,7 @@ use super::mechanism::{Exchange, Progress};
 use crate::cluster::Cluster;
 use crate::error::Refusal;
 
-/// Whoever connects without SASL.
+/// Whoever connects without SASL and client certificate.
 pub(crate) const ANONYMOUS: &str = "User:ANONYMOUS";
 
 /// State of a connection.
@@ -37,9 +37,12 @@ enum Standing {
 }
 
 impl Session {
-    pub(crate) fn new(uses_sasl: bool) -> Self {
+    /// A connection whose client certificate, if it has one, is of this subject. SASL says itself who somebody is.
+    pub(crate) fn new(uses_sasl: bool, certificate_subject: Option<String>) -> Self {
+        let certified = certificate_subject.filter(|subject| !uses_sasl && !subject.is_empty());
+        let principal = certified.map_or_else(|| ANONYMOUS.into(), |subject| format!("User:{subject}").into());
         let standing = if uses_sasl { Standing::Stranger } else { Standing::Known { until: None } };
-        Self { uses_sasl, principal: Arc::from(ANONYMOUS), exchange: None, mechanism: None, standing }
+        Self { uses_sasl, principal, exchange: None, mechanism: None, standing }
     }
 
     /// Whose requests these are.

@@ -10,10 +10,12 @@ use std::time::Duration;
 use crate::common::{options, record, within};
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule, ListenerSecurity};
 use kanat_client::{
-    AwsCredentials, AwsMskIam, BoxFuture, BoxedTransport, Client, Compression, Connector, Credentials, Error,
-    OAuthBearer, OffsetSpec, OidcClientCredentials, Pem, Sasl, Security, SecurityProtocol, Socks5, TlsOptions, Token,
-    UnknownTopic, UnsecuredJwt,
+    Acl, AclOperation, AclPatternType, AclPermission, AclResource, AclResourceType, AwsCredentials, AwsMskIam,
+    BoxFuture, BoxedTransport, Client, Compression, Connector, Credentials, Error, OAuthBearer, OffsetSpec,
+    OidcClientCredentials, Pem, Sasl, Security, SecurityProtocol, Socks5, TlsOptions, Token, UnknownTopic,
+    UnsecuredJwt,
 };
+use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -194,6 +196,39 @@ async fn mutual_tls_wants_a_certificate_of_the_right_authority() {
     assert!(error.to_string().contains("ssl.keystore"), "{error}");
     let error = connect(&broker, with(other.issue(&["client"]))).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_who_acls_name() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue(&["127.0.0.1"]);
+    let security = ListenerSecurity::default().with_tls(certificate, key).with_client_authority(authority.pem());
+    let options = BrokerOptions::default().with_security(security).with_authorizer(["User:CN=root,O=Example"]);
+    let broker = Broker::start(options).await.unwrap();
+    broker.create_topic("t", 1, &[]).await.unwrap();
+    let with = |name: &str| {
+        let identity = authority.issue_with(&[name], |params| {
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(DnType::OrganizationName, "Example");
+            params.distinguished_name.push(DnType::CommonName, name);
+        });
+        Security::ssl(authority.trusted().with_identity(Pem::text(identity.0), Pem::text(identity.1)))
+    };
+    let root = connect(&broker, with("root")).await.unwrap();
+    let billing = connect(&broker, with("billing")).await.unwrap();
+    let error = billing.partition_client("t", 0, UnknownTopic::Error).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::TopicAuthorizationFailed), "{error}");
+    let acl = |operation| Acl {
+        resource: AclResource { kind: AclResourceType::Topic, name: "t".to_owned(), pattern: AclPatternType::Literal },
+        principal: "User:CN=billing,O=Example".to_owned(),
+        host: "*".to_owned(),
+        operation,
+        permission: AclPermission::Allow,
+    };
+    for (_, created) in root.admin().create_acls(&[acl(AclOperation::Read), acl(AclOperation::Write)]).await.unwrap() {
+        created.unwrap();
+    }
+    use_it(&billing).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
