@@ -4,8 +4,12 @@
 //! allows and none denies; super users may do everything.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
+
+use crate::journal::{Entry, Journal};
 
 /// Kind of resource.
 pub(crate) mod resource {
@@ -141,11 +145,12 @@ pub(crate) struct Authorizer {
     /// `None`: there is no authorizer.
     super_users: Option<BTreeSet<String>>,
     acls: RwLock<BTreeSet<Acl>>,
+    journal: Arc<Journal>,
 }
 
 impl Authorizer {
-    pub(crate) fn new(super_users: Option<BTreeSet<String>>) -> Self {
-        Self { super_users, acls: RwLock::default() }
+    pub(crate) fn new(super_users: Option<BTreeSet<String>>, acls: BTreeSet<Acl>, journal: Arc<Journal>) -> Self {
+        Self { super_users, acls: RwLock::new(acls), journal }
     }
 
     pub(crate) fn is_enabled(&self) -> bool {
@@ -182,8 +187,9 @@ impl Authorizer {
     }
 
     /// Stores an ACL; storing it twice does nothing.
-    pub(crate) fn add(&self, acl: Acl) {
-        self.acls.write().insert(acl);
+    pub(crate) fn add(&self, acl: Acl) -> io::Result<()> {
+        self.acls.write().insert(acl.clone());
+        self.journal.append(&[Entry::Acl { acl }])
     }
 
     /// ACLs a filter matches.
@@ -192,17 +198,31 @@ impl Authorizer {
     }
 
     /// Takes out the ACLs a filter matches.
-    pub(crate) fn remove(&self, filter: &AclFilter) -> Vec<Acl> {
-        let mut acls = self.acls.write();
-        let (removed, kept) = std::mem::take(&mut *acls).into_iter().partition(|acl| filter.matches(acl));
-        *acls = kept;
-        BTreeSet::into_iter(removed).collect()
+    pub(crate) fn remove(&self, filter: &AclFilter) -> io::Result<Vec<Acl>> {
+        let removed: Vec<Acl> = {
+            let mut acls = self.acls.write();
+            let (removed, kept) = std::mem::take(&mut *acls).into_iter().partition(|acl| filter.matches(acl));
+            *acls = kept;
+            BTreeSet::into_iter(removed).collect()
+        };
+        let entries: Vec<Entry> = removed.iter().map(|acl| Entry::AclDeleted { acl: acl.clone() }).collect();
+        self.journal.append(&entries)?;
+        Ok(removed)
+    }
+
+    /// Journal entries that make the ACLs anew.
+    pub(crate) fn snapshot(&self) -> Vec<Entry> {
+        self.acls.read().iter().map(|acl| Entry::Acl { acl: acl.clone() }).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn authorizer(super_users: Option<BTreeSet<String>>) -> Authorizer {
+        Authorizer::new(super_users, BTreeSet::new(), Arc::new(Journal::in_memory()))
+    }
 
     fn acl(name: &str, pattern_type: i8, principal: &str, operation: i8, permission: i8) -> Acl {
         Acl {
@@ -218,18 +238,18 @@ mod tests {
 
     #[test]
     fn a_denial_wins_and_nothing_is_allowed_by_itself() {
-        let authorizer = Authorizer::new(Some(BTreeSet::from(["User:root".to_owned()])));
+        let authorizer = authorizer(Some(BTreeSet::from(["User:root".to_owned()])));
         let may = |principal: &str, operation: i8, topic: &str| {
             let request = AccessRequest { principal, host: "10.0.0.1", resource_type: resource::TOPIC, operation };
             authorizer.allows(&request, topic)
         };
         assert!(may("User:root", operation::WRITE, "orders") && !may("User:ann", operation::READ, "orders"));
-        authorizer.add(acl("ord", pattern::PREFIXED, "User:ann", operation::READ, permission::ALLOW));
+        authorizer.add(acl("ord", pattern::PREFIXED, "User:ann", operation::READ, permission::ALLOW)).unwrap();
         assert!(may("User:ann", operation::READ, "orders") && may("User:ann", operation::DESCRIBE, "orders"));
         assert!(!may("User:ann", operation::WRITE, "orders") && !may("User:ann", operation::READ, "other"));
-        authorizer.add(acl(WILDCARD, pattern::LITERAL, EVERYBODY, operation::ALL, permission::ALLOW));
+        authorizer.add(acl(WILDCARD, pattern::LITERAL, EVERYBODY, operation::ALL, permission::ALLOW)).unwrap();
         assert!(may("User:bob", operation::WRITE, "other"));
-        authorizer.add(acl("orders", pattern::LITERAL, "User:ann", operation::READ, permission::DENY));
+        authorizer.add(acl("orders", pattern::LITERAL, "User:ann", operation::READ, permission::DENY)).unwrap();
         assert!(!may("User:ann", operation::READ, "orders") && may("User:ann", operation::WRITE, "orders"));
         let filter = AclFilter {
             resource_type: resource::ANY,
@@ -241,13 +261,13 @@ mod tests {
             permission: permission::ANY,
         };
         assert_eq!(authorizer.find(&filter).len(), 2, "the literal one and the prefix");
-        assert_eq!(authorizer.remove(&filter).len(), 2);
+        assert_eq!(authorizer.remove(&filter).unwrap().len(), 2);
         assert!(may("User:ann", operation::READ, "orders"), "as everybody");
     }
 
     #[test]
     fn without_an_authorizer_everything_goes() {
         let request = AccessRequest { principal: "User:x", host: "h", resource_type: resource::CLUSTER, operation: 7 };
-        assert!(Authorizer::new(None).allows(&request, resource::CLUSTER_NAME));
+        assert!(authorizer(None).allows(&request, resource::CLUSTER_NAME));
     }
 }

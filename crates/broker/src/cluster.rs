@@ -4,6 +4,7 @@
 //! take turns; reads and appends do not wait for them.
 
 mod clock;
+mod configs;
 mod leadership;
 mod maintenance;
 mod topics;
@@ -22,13 +23,15 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
 use self::clock::Clock;
+use self::configs::Configs;
 use self::topics::Topics;
 pub(crate) use self::topics::{CreatedTopic, NewTopic, unknown_partition, unknown_topic};
 use crate::acl::Authorizer;
 use crate::error::Refusal;
 use crate::faults::FaultPlan;
+use crate::features::{Features, GROUP_VERSION, TRANSACTION_VERSION};
 use crate::fetch_sessions::FetchSessions;
-use crate::group::{ConsumerOptions, Coordinator, GroupOptions};
+use crate::group::{Coordinator, GroupOptions};
 use crate::journal::{Entry, Journal};
 use crate::log::{AppendContext, Appended, Origin};
 use crate::options::BrokerOptions;
@@ -46,6 +49,7 @@ const PRODUCER_ID_BLOCK: i64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) id: i32,
+    pub(crate) rack: Option<String>,
     running: AtomicBool,
     /// Host and port clients are told; known once the node has listened for the first time.
     pub(crate) address: OnceLock<(String, u16)>,
@@ -89,6 +93,8 @@ pub(crate) struct Cluster {
     pub(crate) faults: FaultPlan,
     pub(crate) authorizer: Authorizer,
     pub(crate) quotas: Quotas,
+    pub(crate) features: Features,
+    configs: Configs,
     pub(crate) scram: ScramStore,
     /// Encrypts connections, if the listeners want that.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
@@ -96,6 +102,8 @@ pub(crate) struct Cluster {
     changes: Mutex<()>,
     producer_ids: Mutex<ProducerIds>,
     next_leader: AtomicI32,
+    /// Grows whenever another node becomes the controller.
+    controller_epoch: AtomicI32,
     /// Coordinators that were moved by hand.
     coordinator_moves: Mutex<HashMap<(CoordinatorKind, String), i32>>,
     random: Mutex<fastrand::Rng>,
@@ -116,39 +124,23 @@ impl Cluster {
         let journal = Arc::new(journal);
         let tls = tls::server_config(&options.security)?;
         let scram = ScramStore::new(restored.scram_users, Arc::clone(&journal));
-        let group_options = GroupOptions {
-            initial_rebalance_delay_ms: options.group_initial_rebalance_delay_ms,
-            session_timeout_ms_min: options.group_session_timeout_ms_min,
-            session_timeout_ms_max: options.group_session_timeout_ms_max,
-            members_max: options.limits.group_members_max,
-        };
         let mut random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let consumer_options = ConsumerOptions {
-            session_timeout_ms: options.consumer_group_session_timeout_ms,
-            heartbeat_interval_ms: options.consumer_group_heartbeat_interval_ms,
-            members_max: options.limits.group_members_max,
-        };
         for (user, password) in &options.security.scram_users {
             scram.add_configured(user, password, &mut random);
         }
-        let groups_max = options.limits.groups_max;
-        let journaled = Arc::clone(&journal);
-        let coordinator = Coordinator::new(group_options, groups_max, journaled, random.fork(), consumer_options);
+        let coordinator = group_coordinator(&options, &journal, random.fork());
         for ((group, topic, partition), committed) in restored.offsets {
             coordinator.restore(&group, &topic, partition, committed);
         }
         for ((group, producer_id, topic, partition), committed) in restored.pending {
             coordinator.restore_pending(&group, producer_id, (&topic, partition), committed);
         }
-        let transaction_options = TransactionOptions {
-            timeout_ms_max: options.transaction_timeout_ms_max,
-            bumps: options.transaction_version >= 2,
-            marker_delay_ms: options.transaction_marker_delay_ms,
-            ids_max: options.limits.transactional_ids_max,
-        };
+        let configured = [(GROUP_VERSION, options.group_version), (TRANSACTION_VERSION, options.transaction_version)];
         let id = restored.cluster_id.clone().unwrap_or_else(|| format!("kanat-{:016x}", random.u64(..)));
+        let rack = |id| usize::try_from(id).ok().and_then(|index| options.racks.get(index)).cloned();
         let mut node = |id| Node {
             id,
+            rack: rack(id),
             running: AtomicBool::new(true),
             address: OnceLock::new(),
             sessions: Mutex::new(FetchSessions::new(&options.limits, random.fork())),
@@ -158,10 +150,12 @@ impl Cluster {
             id,
             nodes: (0..options.nodes).map(&mut node).collect(),
             coordinator,
-            transactions: TransactionCoordinator::new(transaction_options, restored.transactions),
+            transactions: TransactionCoordinator::new(transaction_options(&options), restored.transactions),
             faults: FaultPlan::new(options.seed.unwrap_or(0)),
-            authorizer: Authorizer::new(options.super_users.clone()),
-            quotas: Quotas::default(),
+            authorizer: Authorizer::new(options.super_users.clone(), restored.acls, Arc::clone(&journal)),
+            quotas: Quotas::new(restored.quotas, Arc::clone(&journal)),
+            features: Features::new(configured, &restored.features, Arc::clone(&journal)),
+            configs: Configs::new(&options.topic_defaults, &restored.configs),
             scram,
             tls,
             topics: RwLock::default(),
@@ -171,6 +165,7 @@ impl Cluster {
                 reserved_to: restored.next_producer_id,
             }),
             next_leader: AtomicI32::new(0),
+            controller_epoch: AtomicI32::new(1),
             coordinator_moves: Mutex::default(),
             clock: Clock::start(options.clock_start_ms),
             random: Mutex::new(random),
@@ -179,6 +174,9 @@ impl Cluster {
             storage,
             options,
         };
+        for (group, stored) in restored.consumer_groups {
+            cluster.coordinator.restore_consumer(&group, stored, &cluster.group_options(&group));
+        }
         for topic in restored.topics {
             cluster.restore_topic(topic);
         }
@@ -240,6 +238,16 @@ impl Cluster {
     /// Node that answers for the cluster as a whole.
     pub(crate) fn controller(&self) -> i32 {
         self.running_nodes().next().map_or(NO_LEADER, |node| node.id)
+    }
+
+    /// Term of the controller.
+    pub(crate) fn controller_epoch(&self) -> i32 {
+        self.controller_epoch.load(Ordering::Relaxed)
+    }
+
+    /// Changes of the cluster written down so far.
+    pub(crate) fn metadata_offset(&self) -> i64 {
+        self.journal.entries()
     }
 
     /// Node that coordinates `group`.
@@ -333,5 +341,23 @@ impl Cluster {
         let id = ids.next;
         ids.next += 1;
         Ok(id)
+    }
+}
+
+fn group_coordinator(options: &BrokerOptions, journal: &Arc<Journal>, random: fastrand::Rng) -> Coordinator {
+    let group_options = GroupOptions {
+        initial_rebalance_delay_ms: options.group_initial_rebalance_delay_ms,
+        session_timeout_ms_min: options.group_session_timeout_ms_min,
+        session_timeout_ms_max: options.group_session_timeout_ms_max,
+        members_max: options.limits.group_members_max,
+    };
+    Coordinator::new(group_options, options.limits.groups_max, Arc::clone(journal), random)
+}
+
+fn transaction_options(options: &BrokerOptions) -> TransactionOptions {
+    TransactionOptions {
+        timeout_ms_max: options.transaction_timeout_ms_max,
+        marker_delay_ms: options.transaction_marker_delay_ms,
+        ids_max: options.limits.transactional_ids_max,
     }
 }

@@ -67,7 +67,7 @@ pub enum FaultAction {
         /// Node that becomes the coordinator.
         to: i32,
     },
-    /// Applies the request, names this time in the answer where it can (Produce, Fetch), and leaves the connection
+    /// Applies the request, names this time in the answer where it has a place for it, and leaves the connection
     /// unread for as long, as a quota does.
     Throttle(Duration),
 }

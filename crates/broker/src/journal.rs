@@ -12,11 +12,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use kanat_protocol::messages::Uuid;
 use parking_lot::Mutex;
 
 use self::codec::{ENTRY_HEAD_BYTES, decode, encode, next_payload};
+use crate::acl::Acl;
+use crate::group::StoredGroup;
+use crate::quotas::{Entity, QuotaValues};
 use crate::security::{ScramCredential, ScramHash};
 use crate::transaction::Transaction;
 use crate::{Error, Result};
@@ -70,6 +74,33 @@ pub(crate) enum Entry {
     GroupDeleted {
         group: String,
     },
+    Acl {
+        acl: Acl,
+    },
+    AclDeleted {
+        acl: Acl,
+    },
+    /// The quotas of an entity as they are now; none when it has none left.
+    Quota {
+        entity: Entity,
+        /// Bits of the numbers, which are compared as such.
+        values: BTreeMap<String, u64>,
+    },
+    /// A group of KIP-848 as it is now.
+    ConsumerGroup {
+        group: String,
+        stored: StoredGroup,
+    },
+    /// What is set for all nodes or a group as it is now.
+    Configs {
+        owner: ConfigOwner,
+        values: BTreeMap<String, String>,
+    },
+    /// The level of a feature as it is now.
+    Feature {
+        name: String,
+        level: i16,
+    },
     /// What is kept of a SCRAM user's password under one mechanism.
     ScramUser {
         user: String,
@@ -102,6 +133,21 @@ pub(crate) enum Entry {
     },
 }
 
+impl Entry {
+    /// What to write down of an entity's quotas.
+    pub(crate) fn quota(entity: &Entity, values: &QuotaValues) -> Self {
+        let values = values.iter().map(|(key, value)| (key.clone(), value.to_bits())).collect();
+        Entry::Quota { entity: entity.clone(), values }
+    }
+}
+
+/// Whose configs they are, apart from topics.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ConfigOwner {
+    Nodes,
+    Group(String),
+}
+
 /// Leadership of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PartitionEntry {
@@ -113,6 +159,8 @@ pub(crate) struct PartitionEntry {
 /// Appends to the journal file, or to nothing for a broker in memory.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    /// Entries written so far, those before the start included.
+    entries: AtomicI64,
     file: Option<Mutex<Inner>>,
 }
 
@@ -129,7 +177,7 @@ struct Inner {
 
 impl Journal {
     pub(crate) fn in_memory() -> Self {
-        Self { file: None }
+        Self { entries: AtomicI64::new(0), file: None }
     }
 
     /// Opens the journal in `dir` and returns what it says; a missing one is made.
@@ -141,7 +189,7 @@ impl Journal {
         // A file shorter than the magic is a first start that was killed.
         if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
             file.set_len(0).and_then(|()| file.write_all(MAGIC)).map_err(storage)?;
-            return Ok((Self::over(file, &path, MAGIC.len() as u64), Vec::new()));
+            return Ok((Self::over(file, &path, MAGIC.len() as u64, 0), Vec::new()));
         }
         let corrupt = |reason: &str| Error::Corrupt { path: path.clone(), reason: reason.to_owned() };
         let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
@@ -154,16 +202,28 @@ impl Journal {
         }
         let len_bytes = (bytes.len() - rest.len()) as u64;
         file.set_len(len_bytes).map_err(storage)?;
-        Ok((Self::over(file, &path, len_bytes), entries))
+        Ok((Self::over(file, &path, len_bytes, entries.len()), entries))
     }
 
-    fn over(file: File, path: &Path, len_bytes: u64) -> Self {
+    fn over(file: File, path: &Path, len_bytes: u64, entries: usize) -> Self {
         let inner = Inner { file, path: path.to_path_buf(), len_bytes, live_bytes: len_bytes, tee: None };
-        Self { file: Some(Mutex::new(inner)) }
+        let entries = AtomicI64::new(i64::try_from(entries).unwrap_or(i64::MAX));
+        Self { entries, file: Some(Mutex::new(inner)) }
+    }
+
+    /// Whether what is written can be read again.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Entries written so far.
+    pub(crate) fn entries(&self) -> i64 {
+        self.entries.load(Ordering::Relaxed)
     }
 
     /// Appends entries; they survive a kill once this returns.
     pub(crate) fn append(&self, entries: &[Entry]) -> io::Result<()> {
+        self.entries.fetch_add(i64::try_from(entries.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
         let Some(inner) = &self.file else { return Ok(()) };
         let mut bytes = Vec::new();
         for entry in entries {

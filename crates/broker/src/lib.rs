@@ -9,6 +9,9 @@
 //! as they came; a fetch hands out slices of what is stored. Consumer groups and partition logs are state machines
 //! without sockets and clocks.
 //!
+//! A directory keeps everything that administrators set and groups agreed on: topics, ACLs, quotas, features, configs,
+//! SCRAM users, offsets, transactions, and the members of KIP-848 groups.
+//!
 //! What it leaves out: replication (every node sees the same records, so the high watermark is the log end), expiry of
 //! committed offsets and of transactional ids.
 //!
@@ -27,8 +30,10 @@ mod cluster;
 mod connection;
 mod error;
 mod faults;
+mod features;
 mod fetch_sessions;
 mod group;
+mod group_config;
 mod handlers;
 mod journal;
 mod listener;

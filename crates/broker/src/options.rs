@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::features::{GROUP_VERSION, TRANSACTION_VERSION};
 use crate::security::ListenerSecurity;
 use crate::{Error, Result};
 
 /// Most nodes one broker process plays.
 pub const NODES_MAX: i32 = 9;
-/// Highest `transaction.version` the broker knows.
-pub(crate) const TRANSACTION_VERSION_MAX: i16 = 2;
-/// Highest `group.version` the broker knows.
-pub(crate) const GROUP_VERSION_MAX: i16 = 1;
 
 /// What [`Broker::start`](crate::Broker::start) needs to know. [`Default`] is one node in memory on a free port of
 /// 127.0.0.1 that creates topics on first use.
@@ -29,6 +26,10 @@ pub struct BrokerOptions {
     pub security: ListenerSecurity,
     /// Number of nodes, each with its own port, all in this process: 1 to [`NODES_MAX`].
     pub nodes: i32,
+    /// Rack of each node, the first that of node 0; nodes beyond the list are in none. Consumers that name a rack are
+    /// then sent to a replica in it, as with Kafka's `RackAwareReplicaSelector` (KIP-392), and replicas that do not lead
+    /// answer their fetches.
+    pub racks: Vec<String>,
     /// Folder that keeps topics, offsets and producer state across restarts. `None` keeps everything in memory.
     pub dir: Option<PathBuf>,
     /// Create a topic when a client asks for its metadata (and allows it).
@@ -44,9 +45,9 @@ pub struct BrokerOptions {
     /// Longest session timeout a group member may ask for, ms.
     pub group_session_timeout_ms_max: u64,
     /// Principals (`User:NAME`) that may do everything, which also turns on the authorizer: others then may do what ACLs
-    /// allow. `None` lets everybody do everything. ACLs are kept in memory only.
+    /// allow. `None` lets everybody do everything.
     pub super_users: Option<BTreeSet<String>>,
-    /// Level of the feature `transaction.version`: 2 lets clients use the second transaction protocol (KIP-890), 0 and 1
+    /// Level of the feature `transaction.version` until UpdateFeatures changes it: 2 lets clients use the second transaction protocol (KIP-890), 0 and 1
     /// keep them to the first.
     pub transaction_version: i16,
     /// Longest transaction timeout a producer may ask for, ms.
@@ -57,7 +58,7 @@ pub struct BrokerOptions {
     pub consumer_group_session_timeout_ms: u64,
     /// Time between the heartbeats of a member of a KIP-848 group, ms.
     pub consumer_group_heartbeat_interval_ms: i32,
-    /// Level of the feature `group.version`: 1 lets clients use the consumer group protocol of KIP-848, 0 does not.
+    /// Level of the feature `group.version` until UpdateFeatures changes it: 1 lets clients use the consumer group protocol of KIP-848, 0 does not.
     pub group_version: i16,
     /// Pause between two runs of retention and compaction, ms.
     pub maintenance_interval_ms: u64,
@@ -78,6 +79,7 @@ impl Default for BrokerOptions {
             sockets: true,
             security: ListenerSecurity::default(),
             nodes: 1,
+            racks: Vec::new(),
             dir: None,
             auto_create_topics: true,
             default_partitions: 1,
@@ -86,12 +88,12 @@ impl Default for BrokerOptions {
             group_session_timeout_ms_min: 100,
             group_session_timeout_ms_max: 1_800_000,
             super_users: None,
-            transaction_version: TRANSACTION_VERSION_MAX,
+            transaction_version: TRANSACTION_VERSION.level_max,
             transaction_timeout_ms_max: 900_000,
             transaction_marker_delay_ms: 0,
             consumer_group_session_timeout_ms: 45_000,
             consumer_group_heartbeat_interval_ms: 5_000,
-            group_version: GROUP_VERSION_MAX,
+            group_version: GROUP_VERSION.level_max,
             maintenance_interval_ms: 5_000,
             seed: None,
             clock_start_ms: None,
@@ -209,6 +211,13 @@ impl BrokerOptions {
         self
     }
 
+    /// Puts node *n* into the *n*th of these racks.
+    #[must_use]
+    pub fn with_racks<S: Into<String>>(mut self, racks: impl IntoIterator<Item = S>) -> Self {
+        self.racks = racks.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Gives new topics `partitions` partitions when nobody says how many.
     #[must_use]
     pub fn with_default_partitions(mut self, partitions: i32) -> Self {
@@ -298,13 +307,16 @@ impl BrokerOptions {
         if !(1..=NODES_MAX).contains(&self.nodes) {
             return Err(Error::InvalidOption { option: "nodes", reason: format!("must be 1 to {NODES_MAX}") });
         }
+        if i32::try_from(self.racks.len()).map_or(true, |racks| racks > self.nodes) {
+            return refuse("racks", "must not be more than there are nodes");
+        }
         if self.default_partitions < 1 {
             return refuse("default_partitions", "must be at least 1");
         }
-        if !(0..=TRANSACTION_VERSION_MAX).contains(&self.transaction_version) {
+        if !(0..=TRANSACTION_VERSION.level_max).contains(&self.transaction_version) {
             return refuse("transaction_version", "must be 0 to 2");
         }
-        if !(0..=GROUP_VERSION_MAX).contains(&self.group_version) {
+        if !(0..=GROUP_VERSION.level_max).contains(&self.group_version) {
             return refuse("group_version", "must be 0 or 1");
         }
         if self.maintenance_interval_ms == 0 {

@@ -8,16 +8,18 @@
 //! Folders carry the topic id, so a topic made anew under an old name never meets old files. Folders the journal does
 //! not know belong to a creation or deletion that was killed; they are removed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use kanat_protocol::messages::Uuid;
 
-use crate::group::CommittedOffset;
-use crate::journal::{Entry, Journal, PartitionEntry};
+use crate::acl::Acl;
+use crate::group::{CommittedOffset, StoredGroup};
+use crate::journal::{ConfigOwner, Entry, Journal, PartitionEntry};
 use crate::log::{PartitionLog, recover};
+use crate::quotas::{Entity, QuotaValues};
 use crate::security::{ScramCredential, ScramHash};
 use crate::transaction::Transaction;
 use crate::{Error, Result};
@@ -36,6 +38,12 @@ pub(crate) struct Restored {
     pub(crate) cluster_id: Option<String>,
     pub(crate) next_producer_id: i64,
     pub(crate) topics: Vec<RestoredTopic>,
+    pub(crate) consumer_groups: BTreeMap<String, StoredGroup>,
+    /// Of nodes and groups.
+    pub(crate) configs: BTreeMap<ConfigOwner, BTreeMap<String, String>>,
+    pub(crate) features: BTreeMap<String, i16>,
+    pub(crate) acls: BTreeSet<Acl>,
+    pub(crate) quotas: BTreeMap<Entity, QuotaValues>,
     /// By user and mechanism.
     pub(crate) scram_users: BTreeMap<(String, ScramHash), ScramCredential>,
     /// By group, topic and partition.
@@ -157,8 +165,6 @@ struct KnownTopic {
 impl Known {
     fn apply(&mut self, entry: Entry, restored: &mut Restored) {
         match entry {
-            Entry::Cluster { id } => restored.cluster_id = Some(id),
-            Entry::ProducerIds { next } => restored.next_producer_id = next,
             Entry::Topic { id, name, configs, partitions } => {
                 self.topics.insert(id, KnownTopic { name, configs, partitions });
             }
@@ -175,30 +181,68 @@ impl Known {
             Entry::LogStart { topic, partition, offset } => {
                 self.log_starts.insert((topic, partition), offset);
             }
+            other => restored.apply(other),
+        }
+    }
+}
+
+impl Restored {
+    /// Takes over an entry that is not about topics.
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Cluster { id } => self.cluster_id = Some(id),
+            Entry::ProducerIds { next } => self.next_producer_id = next,
             Entry::Offset { group, topic, partition, offset, leader_epoch, metadata } => {
                 let committed = CommittedOffset { offset, leader_epoch, metadata };
-                restored.offsets.insert((group, topic, partition), committed);
+                self.offsets.insert((group, topic, partition), committed);
             }
             Entry::OffsetDeleted { group, topic, partition } => {
-                restored.offsets.remove(&(group, topic, partition));
+                self.offsets.remove(&(group, topic, partition));
             }
             Entry::Transaction { id, transaction } => {
-                restored.transactions.insert(id, transaction);
+                self.transactions.insert(id, transaction);
             }
             Entry::PendingOffset { group, producer_id, topic, partition, offset, leader_epoch, metadata } => {
                 let committed = CommittedOffset { offset, leader_epoch, metadata };
-                restored.pending.insert((group, producer_id, topic, partition), committed);
+                self.pending.insert((group, producer_id, topic, partition), committed);
             }
             Entry::PendingEnded { group, producer_id } => {
-                restored.pending.retain(|(owner, id, ..), _| *owner != group || *id != producer_id);
+                self.pending.retain(|(owner, id, ..), _| *owner != group || *id != producer_id);
+            }
+            Entry::ConsumerGroup { group, stored } => {
+                self.consumer_groups.insert(group, stored);
+            }
+            Entry::Configs { owner, values } => {
+                self.configs.insert(owner, values);
+            }
+            Entry::Feature { name, level } => {
+                self.features.insert(name, level);
+            }
+            Entry::Acl { acl } => {
+                self.acls.insert(acl);
+            }
+            Entry::AclDeleted { acl } => {
+                self.acls.remove(&acl);
+            }
+            Entry::Quota { entity, values } if values.is_empty() => {
+                self.quotas.remove(&entity);
+            }
+            Entry::Quota { entity, values } => {
+                let values = values.into_iter().map(|(key, bits)| (key, f64::from_bits(bits))).collect();
+                self.quotas.insert(entity, values);
             }
             Entry::ScramUser { user, hash, credential } => {
-                restored.scram_users.insert((user, hash), credential);
+                self.scram_users.insert((user, hash), credential);
             }
             Entry::ScramUserDeleted { user, hash } => {
-                restored.scram_users.remove(&(user, hash));
+                self.scram_users.remove(&(user, hash));
             }
-            Entry::GroupDeleted { group } => restored.offsets.retain(|(owner, ..), _| *owner != group),
+            Entry::GroupDeleted { group } => {
+                self.offsets.retain(|(owner, ..), _| *owner != group);
+                self.consumer_groups.remove(&group);
+            }
+            // What is about topics is gathered in `Known`, which hands on only the others.
+            Entry::Topic { .. } | Entry::TopicDeleted { .. } | Entry::Leader { .. } | Entry::LogStart { .. } => {}
         }
     }
 }

@@ -149,15 +149,27 @@ impl Partition {
 
     /// Checks that `node` may answer for this partition and that the client knows the right epoch (-1: does not say).
     pub(crate) fn check_leader(&self, node: i32, client_epoch: i32) -> Result<i32, Refusal> {
-        let (leader, epoch) = self.leader();
+        let epoch = self.check_epoch(client_epoch)?;
+        match self.leader().0 {
+            leader if leader == node => Ok(epoch),
+            leader => Err(not_leader(leader)),
+        }
+    }
+
+    /// As [`Partition::check_leader`] for reading: any replica may answer.
+    pub(crate) fn check_replica(&self, node: i32, client_epoch: i32) -> Result<i32, Refusal> {
+        let epoch = self.check_epoch(client_epoch)?;
+        let leadership = self.leadership.lock();
+        if leadership.replicas.contains(&node) { Ok(epoch) } else { Err(not_leader(leadership.leader)) }
+    }
+
+    fn check_epoch(&self, client_epoch: i32) -> Result<i32, Refusal> {
+        let (_, epoch) = self.leader();
         if client_epoch >= 0 && client_epoch < epoch {
             return Err(Refusal::new(ErrorCode::FencedLeaderEpoch, format!("the leader epoch is {epoch} by now")));
         }
         if client_epoch > epoch {
             return Err(Refusal::new(ErrorCode::UnknownLeaderEpoch, format!("the leader epoch is still {epoch}")));
-        }
-        if leader != node {
-            return Err(Refusal::new(ErrorCode::NotLeaderOrFollower, format!("node {leader} leads this partition")));
         }
         Ok(epoch)
     }
@@ -177,6 +189,10 @@ impl Partition {
             waiter.notify_one();
         }
     }
+}
+
+fn not_leader(leader: i32) -> Refusal {
+    Refusal::new(ErrorCode::NotLeaderOrFollower, format!("node {leader} leads this partition"))
 }
 
 /// Checks a topic name by Kafka's rules.

@@ -35,6 +35,8 @@ impl ConfigType {
 #[derive(Debug)]
 pub(crate) struct ConfigDef {
     pub(crate) name: &'static str,
+    /// What nodes call the value of topics that do not set it.
+    pub(crate) broker_name: &'static str,
     pub(crate) default: &'static str,
     pub(crate) config_type: ConfigType,
     accepts: Accepts,
@@ -54,9 +56,10 @@ const INT_MAX: i64 = i32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
 
 macro_rules! configs {
-    ($($name:literal, $type:ident, $default:literal, $accepts:expr, $documentation:literal;)*) => {
+    ($($name:literal, $broker_name:literal, $type:ident, $default:literal, $accepts:expr, $documentation:literal;)*) => {
         &[$(ConfigDef {
             name: $name,
+            broker_name: $broker_name,
             default: $default,
             config_type: ConfigType::$type,
             accepts: $accepts,
@@ -67,34 +70,39 @@ macro_rules! configs {
 
 /// Every known topic config, sorted by name.
 pub(crate) const CONFIGS: &[ConfigDef] = configs! {
-    "cleanup.policy", List, "delete", Accepts::ListOf(&["delete", "compact"]), "delete old segments, compact by key, or both";
-    "compression.type", String, "producer", Accepts::OneOf(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]), "kept, without effect here: batches are stored as they came";
-    "delete.retention.ms", Long, "86400000", Accepts::Between(0, LONG_MAX), "how long a compacted topic keeps tombstones";
-    "file.delete.delay.ms", Long, "60000", Accepts::Between(0, LONG_MAX), "kept, without effect here";
-    "flush.messages", Long, "9223372036854775807", Accepts::Between(1, LONG_MAX), "kept, without effect here";
-    "flush.ms", Long, "9223372036854775807", Accepts::Between(0, LONG_MAX), "kept, without effect here";
-    "index.interval.bytes", Int, "4096", Accepts::Between(0, INT_MAX), "kept, without effect here";
-    "max.compaction.lag.ms", Long, "9223372036854775807", Accepts::Between(1, LONG_MAX), "kept, without effect here";
-    "max.message.bytes", Int, "1048588", Accepts::Between(0, INT_MAX), "largest record batch";
-    "message.timestamp.after.max.ms", Long, "3600000", Accepts::Between(0, LONG_MAX), "how far ahead of the broker's clock a timestamp may be";
-    "message.timestamp.before.max.ms", Long, "9223372036854775807", Accepts::Between(0, LONG_MAX), "how far behind the broker's clock a timestamp may be";
-    "message.timestamp.type", String, "CreateTime", Accepts::OneOf(&["CreateTime", "LogAppendTime"]), "whose clock stamps records";
-    "min.cleanable.dirty.ratio", Double, "0.5", Accepts::Fraction, "share of new bytes that starts a compaction";
-    "min.compaction.lag.ms", Long, "0", Accepts::Between(0, LONG_MAX), "age before which records are not compacted";
-    "min.insync.replicas", Int, "1", Accepts::Between(1, INT_MAX), "kept, without effect here";
-    "preallocate", Boolean, "false", Accepts::OneOf(&["true", "false"]), "kept, without effect here";
-    "retention.bytes", Long, "-1", Accepts::Between(-1, LONG_MAX), "bytes a partition keeps, -1 for no bound";
-    "retention.ms", Long, "604800000", Accepts::Between(-1, LONG_MAX), "age at which segments are dropped, -1 for never";
-    "segment.bytes", Int, "1073741824", Accepts::Between(14, INT_MAX), "size at which a new segment begins";
-    "segment.index.bytes", Int, "10485760", Accepts::Between(4, INT_MAX), "kept, without effect here";
-    "segment.jitter.ms", Long, "0", Accepts::Between(0, LONG_MAX), "kept, without effect here";
-    "segment.ms", Long, "604800000", Accepts::Between(1, LONG_MAX), "age at which a new segment begins";
-    "unclean.leader.election.enable", Boolean, "false", Accepts::OneOf(&["true", "false"]), "kept, without effect here";
+    "cleanup.policy", "log.cleanup.policy", List, "delete", Accepts::ListOf(&["delete", "compact"]), "delete old segments, compact by key, or both";
+    "compression.type", "compression.type", String, "producer", Accepts::OneOf(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]), "kept, without effect here: batches are stored as they came";
+    "delete.retention.ms", "log.cleaner.delete.retention.ms", Long, "86400000", Accepts::Between(0, LONG_MAX), "how long a compacted topic keeps tombstones";
+    "file.delete.delay.ms", "log.segment.delete.delay.ms", Long, "60000", Accepts::Between(0, LONG_MAX), "kept, without effect here";
+    "flush.messages", "log.flush.interval.messages", Long, "9223372036854775807", Accepts::Between(1, LONG_MAX), "kept, without effect here";
+    "flush.ms", "log.flush.interval.ms", Long, "9223372036854775807", Accepts::Between(0, LONG_MAX), "kept, without effect here";
+    "index.interval.bytes", "log.index.interval.bytes", Int, "4096", Accepts::Between(0, INT_MAX), "kept, without effect here";
+    "max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", Long, "9223372036854775807", Accepts::Between(1, LONG_MAX), "kept, without effect here";
+    "max.message.bytes", "message.max.bytes", Int, "1048588", Accepts::Between(0, INT_MAX), "largest record batch";
+    "message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", Long, "3600000", Accepts::Between(0, LONG_MAX), "how far ahead of the broker's clock a timestamp may be";
+    "message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms", Long, "9223372036854775807", Accepts::Between(0, LONG_MAX), "how far behind the broker's clock a timestamp may be";
+    "message.timestamp.type", "log.message.timestamp.type", String, "CreateTime", Accepts::OneOf(&["CreateTime", "LogAppendTime"]), "whose clock stamps records";
+    "min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", Double, "0.5", Accepts::Fraction, "share of new bytes that starts a compaction";
+    "min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", Long, "0", Accepts::Between(0, LONG_MAX), "age before which records are not compacted";
+    "min.insync.replicas", "min.insync.replicas", Int, "1", Accepts::Between(1, INT_MAX), "kept, without effect here";
+    "preallocate", "log.preallocate", Boolean, "false", Accepts::OneOf(&["true", "false"]), "kept, without effect here";
+    "retention.bytes", "log.retention.bytes", Long, "-1", Accepts::Between(-1, LONG_MAX), "bytes a partition keeps, -1 for no bound";
+    "retention.ms", "log.retention.ms", Long, "604800000", Accepts::Between(-1, LONG_MAX), "age at which segments are dropped, -1 for never";
+    "segment.bytes", "log.segment.bytes", Int, "1073741824", Accepts::Between(14, INT_MAX), "size at which a new segment begins";
+    "segment.index.bytes", "log.index.size.max.bytes", Int, "10485760", Accepts::Between(4, INT_MAX), "kept, without effect here";
+    "segment.jitter.ms", "log.roll.jitter.ms", Long, "0", Accepts::Between(0, LONG_MAX), "kept, without effect here";
+    "segment.ms", "log.roll.ms", Long, "604800000", Accepts::Between(1, LONG_MAX), "age at which a new segment begins";
+    "unclean.leader.election.enable", "unclean.leader.election.enable", Boolean, "false", Accepts::OneOf(&["true", "false"]), "kept, without effect here";
 };
 
 /// The config called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static ConfigDef> {
     CONFIGS.binary_search_by(|config| config.name.cmp(name)).ok().map(|index| &CONFIGS[index])
+}
+
+/// The config whose value for topics that do not set it nodes call `name`.
+pub(crate) fn find_by_broker_name(name: &str) -> Option<&'static ConfigDef> {
+    CONFIGS.iter().find(|config| config.broker_name == name)
 }
 
 /// Checks a value; the error is a sentence for the user.
@@ -146,7 +154,7 @@ pub(crate) struct LogConfig {
 
 impl LogConfig {
     /// Reads checked configs: the topic's own, else the broker's defaults, else Kafka's.
-    pub(crate) fn new(own: &BTreeMap<String, String>, defaults: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(own: &BTreeMap<String, String>, defaults: &TopicDefaults) -> Self {
         let text = |name: &str| effective(name, own, defaults).0;
         let long = |name: &str| text(name).trim().parse::<i64>().expect("checked when it was set");
         let policies: Vec<&str> = list(text("cleanup.policy")).collect();
@@ -178,31 +186,45 @@ impl LogConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConfigSource {
     Topic,
+    /// Set for all nodes while they run.
+    DynamicDefault,
     BrokerDefault,
     Default,
+    Group,
 }
 
 impl ConfigSource {
     pub(crate) fn wire(self) -> i8 {
         match self {
             Self::Topic => 1,
+            Self::DynamicDefault => 3,
             Self::BrokerDefault => 4,
             Self::Default => 5,
+            Self::Group => 8,
         }
     }
+}
+
+/// Values of topics that do not set a config themselves, by topic config.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TopicDefaults {
+    /// Set while the broker runs.
+    pub(crate) dynamic: BTreeMap<String, String>,
+    /// Set by the options.
+    pub(crate) fixed: BTreeMap<String, String>,
 }
 
 /// The value of a known config and where it comes from.
 pub(crate) fn effective<'a>(
     name: &str,
     own: &'a BTreeMap<String, String>,
-    defaults: &'a BTreeMap<String, String>,
+    defaults: &'a TopicDefaults,
 ) -> (&'a str, ConfigSource) {
-    if let Some(value) = own.get(name) {
-        return (value, ConfigSource::Topic);
-    }
-    if let Some(value) = defaults.get(name) {
-        return (value, ConfigSource::BrokerDefault);
-    }
-    (find(name).map_or("", |config| config.default), ConfigSource::Default)
+    let layers = [
+        (own, ConfigSource::Topic),
+        (&defaults.dynamic, ConfigSource::DynamicDefault),
+        (&defaults.fixed, ConfigSource::BrokerDefault),
+    ];
+    let set = layers.into_iter().find_map(|(layer, source)| Some((layer.get(name)?.as_str(), source)));
+    set.unwrap_or_else(|| (find(name).map_or("", |config| config.default), ConfigSource::Default))
 }

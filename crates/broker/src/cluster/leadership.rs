@@ -16,7 +16,7 @@ impl Cluster {
     pub(crate) fn node_stopped(&self, id: i32) -> Result<()> {
         let _turn = self.changes.lock();
         let Some(node) = self.node(id) else { return Ok(()) };
-        node.running.store(false, Ordering::Release);
+        self.set_running(node, false);
         *node.sessions.lock() = FetchSessions::new(&self.options.limits, self.random.lock().fork());
         let entries = self.elect(|leadership| leadership.leader == id);
         self.journal.append(&entries).map_err(|error| self.storage_error(error))
@@ -26,9 +26,17 @@ impl Cluster {
     pub(crate) fn node_started(&self, id: i32) -> Result<()> {
         let _turn = self.changes.lock();
         let Some(node) = self.node(id) else { return Ok(()) };
-        node.running.store(true, Ordering::Release);
+        self.set_running(node, true);
         let entries = self.elect(|leadership| leadership.leader == NO_LEADER && leadership.replicas.contains(&id));
         self.journal.append(&entries).map_err(|error| self.storage_error(error))
+    }
+
+    fn set_running(&self, node: &Node, running: bool) {
+        let before = self.controller();
+        node.running.store(running, Ordering::Release);
+        if self.controller() != before {
+            self.controller_epoch.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Gives every partition that `needs` it a leader among its running replicas.
@@ -61,6 +69,21 @@ impl Cluster {
         let entry = target.set_leader(node);
         let moved = Entry::Leader { topic: topic.id, partition, entry };
         self.journal.append(&[moved]).map_err(|error| self.storage_error(error))
+    }
+
+    /// Whether replicas that do not lead answer consumers.
+    pub(crate) fn reads_from_followers(&self) -> bool {
+        !self.options.racks.is_empty()
+    }
+
+    /// The replica that a consumer in `rack` had better read from than from `leader` (KIP-392).
+    pub(crate) fn closest_replica(&self, leadership: &PartitionEntry, rack: &str) -> Option<i32> {
+        let near =
+            |id: &i32| self.node(*id).is_some_and(|node| node.is_running() && node.rack.as_deref() == Some(rack));
+        if near(&leadership.leader) {
+            return None;
+        }
+        leadership.replicas.iter().copied().find(near)
     }
 
     /// Elects a leader of a partition: its first replica, or if `preferred` is false any that runs when it has none.

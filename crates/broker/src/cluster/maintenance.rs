@@ -80,6 +80,10 @@ impl Cluster {
         entries.extend(self.coordinator.snapshot());
         entries.extend(self.transactions.snapshot());
         entries.extend(self.scram.snapshot());
+        entries.extend(self.authorizer.snapshot());
+        entries.extend(self.quotas.snapshot());
+        entries.extend(self.features.snapshot());
+        entries.extend(self.config_snapshot());
         entries
     }
 }

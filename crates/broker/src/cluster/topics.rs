@@ -13,7 +13,7 @@ use crate::group::TopicView;
 use crate::journal::{Entry, PartitionEntry};
 use crate::storage::RestoredTopic;
 use crate::topic::{Partition, Topic, TopicConfigs, check_name};
-use crate::topic_config::{self, LogConfig};
+use crate::topic_config;
 
 /// A topic to be made.
 #[derive(Debug, Default)]
@@ -189,14 +189,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Grows a topic to `count` partitions.
+    /// Grows a topic to `count` partitions. Returns how many are new.
     pub(crate) fn add_partitions(
         &self,
         name: &str,
         count: i32,
         assignments: Option<&[Vec<i32>]>,
         validate_only: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<usize, Refusal> {
         let _turn = self.changes.lock();
         let topic = self.topic(name).ok_or_else(|| unknown_topic(name))?;
         let partitions = topic.partitions();
@@ -220,40 +220,16 @@ impl Cluster {
                 (present..count).map(|_| self.next_leadership(replicas)).collect()
             }
         };
+        let added = leaderships.len();
         if validate_only {
-            return Ok(());
+            return Ok(added);
         }
         let storage = |error| Refusal::storage(&error);
-        let added = self.make_partitions(topic.id, present, leaderships).map_err(storage)?;
-        self.topics.write().partitions += added.len();
-        topic.add_partitions(added);
-        self.journal.append(&[topic.entry()]).map_err(storage)
-    }
-
-    /// Replaces the configs of a topic by what `change` makes of them.
-    pub(crate) fn change_configs(
-        &self,
-        name: &str,
-        validate_only: bool,
-        change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        let _turn = self.changes.lock();
-        let topic = self.topic(name).ok_or_else(|| unknown_topic(name))?;
-        let mut own = topic.configs().own.clone();
-        change(&mut own)?;
-        for (name, value) in &own {
-            topic_config::check(name, value).map_err(|reason| Refusal::new(ErrorCode::InvalidConfig, reason))?;
-        }
-        if validate_only {
-            return Ok(());
-        }
-        topic.set_configs(self.resolve_configs(own));
-        self.journal.append(&[topic.entry()]).map_err(|error| Refusal::storage(&error))
-    }
-
-    fn resolve_configs(&self, own: BTreeMap<String, String>) -> TopicConfigs {
-        let log = LogConfig::new(&own, &self.options.topic_defaults);
-        TopicConfigs { own, log }
+        let partitions = self.make_partitions(topic.id, present, leaderships).map_err(storage)?;
+        self.topics.write().partitions += added;
+        topic.add_partitions(partitions);
+        self.journal.append(&[topic.entry()]).map_err(storage)?;
+        Ok(added)
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct ConsumerAnswer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Stable,
     /// Holds partitions it must give up.
     Unrevoked,
@@ -82,17 +82,17 @@ pub(crate) struct ConsumerMember {
     pub(crate) topics: BTreeSet<String>,
     pub(crate) regex: Option<String>,
     pub(crate) assigned: Assignment,
-    assignor: Option<Assignor>,
-    previous_epoch: i32,
-    revoking: Assignment,
-    progress: Progress,
-    rebalance_timeout_ms: u64,
-    session_ends_ms: u64,
-    revocation_ends_ms: Option<u64>,
+    pub(super) assignor: Option<Assignor>,
+    pub(super) previous_epoch: i32,
+    pub(super) revoking: Assignment,
+    pub(super) progress: Progress,
+    pub(super) rebalance_timeout_ms: u64,
+    pub(super) session_ends_ms: u64,
+    pub(super) revocation_ends_ms: Option<u64>,
 }
 
 impl ConsumerMember {
-    fn new(id: String, instance_id: Option<String>) -> Self {
+    pub(super) fn new(id: String, instance_id: Option<String>) -> Self {
         Self {
             id,
             instance_id,
@@ -161,10 +161,10 @@ impl ConsumerMember {
 pub(crate) struct ConsumerGroup {
     pub(crate) epoch: i32,
     pub(crate) assignment_epoch: i32,
-    members: BTreeMap<String, ConsumerMember>,
-    targets: BTreeMap<String, Assignment>,
+    pub(super) members: BTreeMap<String, ConsumerMember>,
+    pub(super) targets: BTreeMap<String, Assignment>,
     /// Subscribed topics as the target assignment saw them.
-    topics: TopicView,
+    pub(super) topics: TopicView,
 }
 
 impl ConsumerGroup {
@@ -439,12 +439,13 @@ impl ConsumerGroup {
         self.members.values().map(ConsumerMember::deadline_ms).min()
     }
 
-    /// Takes out members that fell silent or did not give up their partitions in time.
-    pub(crate) fn tick(&mut self, now_ms: u64) {
+    /// Takes out members that fell silent or did not give up their partitions in time; tells whether there were any.
+    pub(crate) fn tick(&mut self, now_ms: u64) -> bool {
         let late = self.members.values().filter(|member| member.deadline_ms() <= now_ms);
         let late: Vec<String> = late.map(|member| member.id.clone()).collect();
-        for member_id in late {
-            self.remove(&member_id);
+        for member_id in &late {
+            self.remove(member_id);
         }
+        !late.is_empty()
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::consumer::{ConsumerGroup, ConsumerOptions};
+use super::consumer::ConsumerGroup;
 use super::offsets::{CommittedOffset, Offsets};
 use super::state::{Answer, Group, GroupOptions, JoinAnswer, JoinRequest, State, SyncAnswer, SyncRequest, Ticket};
 use super::subscription;
@@ -81,9 +81,8 @@ pub(crate) struct DescribedMember {
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     options: GroupOptions,
-    pub(super) consumer_options: ConsumerOptions,
     pub(super) groups_max: usize,
-    journal: Arc<Journal>,
+    pub(super) journal: Arc<Journal>,
     /// Zero of the milliseconds the state machines see.
     started: Instant,
     pub(super) inner: Mutex<Inner>,
@@ -132,16 +131,9 @@ fn send<T>(waiting: Option<oneshot::Sender<T>>, answer: T) {
 }
 
 impl Coordinator {
-    pub(crate) fn new(
-        options: GroupOptions,
-        groups_max: usize,
-        journal: Arc<Journal>,
-        random: fastrand::Rng,
-        consumer_options: ConsumerOptions,
-    ) -> Self {
+    pub(crate) fn new(options: GroupOptions, groups_max: usize, journal: Arc<Journal>, random: fastrand::Rng) -> Self {
         Self {
             options,
-            consumer_options,
             groups_max,
             journal,
             started: Instant::now(),
@@ -179,13 +171,20 @@ impl Coordinator {
         let now_ms = self.now_ms();
         let mut inner = self.inner.lock();
         let mut answers = Vec::new();
-        for entry in inner.groups.values_mut() {
+        let mut entries = Vec::new();
+        for (id, entry) in &mut inner.groups {
             if entry.group.next_deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
                 answers.extend(entry.group.tick(now_ms));
             }
-            if let Some(consumer) = &mut entry.consumer {
-                consumer.tick(now_ms);
+            if let Some(consumer) = &mut entry.consumer
+                && consumer.tick(now_ms)
+                && self.journal.is_kept()
+            {
+                entries.push(Entry::ConsumerGroup { group: id.clone(), stored: consumer.to_stored() });
             }
+        }
+        if let Err(error) = self.journal.append(&entries) {
+            tracing::warn!(%error, "the end of group members could not be written down");
         }
         inner.deliver(answers);
         inner.groups.values().filter_map(GroupEntry::next_deadline_ms).min()
@@ -460,6 +459,10 @@ impl Coordinator {
             }
             entries.extend(entry.offsets.pending().map(|(producer_id, topic, partition, offset)| {
                 pending_entry(group_id, producer_id, topic, partition, offset)
+            }));
+            entries.extend(entry.consumer.as_ref().map(|consumer| {
+                let (group, stored) = (group_id.clone(), consumer.to_stored());
+                Entry::ConsumerGroup { group, stored }
             }));
         }
         entries

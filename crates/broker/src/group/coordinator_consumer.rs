@@ -2,9 +2,11 @@
 
 use kanat_protocol::ErrorCode;
 
-use super::consumer::{ConsumerAnswer, ConsumerGroup, ConsumerHeartbeat, TopicView};
+use super::consumer::{ConsumerAnswer, ConsumerGroup, ConsumerHeartbeat, ConsumerOptions, TopicView};
 use super::coordinator::{Coordinator, GroupEntry};
+use super::stored::StoredGroup;
 use crate::error::Refusal;
+use crate::journal::Entry;
 
 impl Coordinator {
     /// ConsumerGroupHeartbeat. A group comes into being with its first member, also in place of an empty classic one.
@@ -13,11 +15,13 @@ impl Coordinator {
         group_id: &str,
         mut request: ConsumerHeartbeat,
         topics: &TopicView,
+        options: &ConsumerOptions,
     ) -> Result<ConsumerAnswer, Refusal> {
         if request.member_id.is_empty() {
             request.member_id = self.member_token();
         }
         let now_ms = self.now_ms();
+        let kept = self.journal.is_kept();
         let answer = {
             let mut inner = self.inner.lock();
             if !inner.groups.contains_key(group_id) && inner.groups.len() >= self.groups_max {
@@ -25,10 +29,30 @@ impl Coordinator {
             }
             let entry = inner.groups.entry(group_id.to_owned()).or_default();
             let group = entry.become_consumer(request.member_epoch)?;
-            group.heartbeat(now_ms, &request, topics, &self.consumer_options)
+            let before = kept.then(|| group.to_stored());
+            let answer = group.heartbeat(now_ms, &request, topics, options);
+            self.write_down(group_id, before, group)?;
+            answer
         };
         self.changed.notify_one();
         answer
+    }
+
+    /// Writes a group down if it is not what it was. Called under the lock of all groups, so that entries come in order.
+    fn write_down(&self, id: &str, before: Option<StoredGroup>, group: &ConsumerGroup) -> Result<(), Refusal> {
+        let Some(before) = before else { return Ok(()) };
+        let stored = group.to_stored();
+        if stored == before {
+            return Ok(());
+        }
+        let entry = Entry::ConsumerGroup { group: id.to_owned(), stored };
+        self.journal.append(&[entry]).map_err(|error| Refusal::storage(&error))
+    }
+
+    /// Takes a group from the journal.
+    pub(crate) fn restore_consumer(&self, group_id: &str, stored: StoredGroup, options: &ConsumerOptions) {
+        let group = ConsumerGroup::from_stored(stored, self.now_ms(), options);
+        self.inner.lock().groups.entry(group_id.to_owned()).or_default().consumer = Some(group);
     }
 
     /// Lets `read` look at a group of KIP-848; `None` if there is no such group.

@@ -15,6 +15,7 @@ mod member;
 mod offsets;
 mod rebalance;
 mod state;
+mod stored;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub(crate) use coordinator::{CommitRequest, Coordinator, DescribedGroup, GroupTy
 pub(crate) use member::Protocol;
 pub(crate) use offsets::CommittedOffset;
 pub(crate) use state::{GroupOptions, JoinRequest, SyncRequest};
+pub(crate) use stored::{StoredGroup, StoredMember};

@@ -25,18 +25,20 @@ fn check(context: &Context, operation: i8) -> Result<(), Refusal> {
 
 impl Handle for CreateAclsRequest {
     async fn handle(self, context: &Context) -> CreateAclsResponse {
-        let checked = check(context, operation::ALTER);
-        let results = self.creations.iter().map(|creation| {
-            let created = checked.clone().and_then(|()| new_acl(creation));
-            let result =
-                AclCreationResult::default().with_error_code(wire_code(&created)).with_error_message(message(&created));
-            if let Ok(acl) = created {
-                context.cluster.authorizer.add(acl);
-            }
-            result
-        });
-        CreateAclsResponse::default().with_results(results.collect())
+        context.run(move |context| create(&self, context)).await
     }
+}
+
+fn create(request: &CreateAclsRequest, context: &Context) -> CreateAclsResponse {
+    let checked = check(context, operation::ALTER);
+    let results = request.creations.iter().map(|creation| {
+        let created = checked.clone().and_then(|()| {
+            let added = context.cluster.authorizer.add(new_acl(creation)?);
+            added.map_err(|error| Refusal::storage(&error))
+        });
+        AclCreationResult::default().with_error_code(wire_code(&created)).with_error_message(message(&created))
+    });
+    CreateAclsResponse::default().with_results(results.collect())
 }
 
 fn new_acl(creation: &AclCreation) -> Result<Acl, Refusal> {
@@ -116,33 +118,41 @@ impl Handle for DescribeAclsRequest {
 
 impl Handle for DeleteAclsRequest {
     async fn handle(self, context: &Context) -> DeleteAclsResponse {
-        let checked = check(context, operation::ALTER);
-        let results = self.filters.iter().map(|filter| {
-            let filter = AclFilter {
-                resource_type: filter.resource_type_filter,
-                resource_name: owned(filter.resource_name_filter.as_ref()),
-                pattern_type: filter.pattern_type_filter,
-                principal: owned(filter.principal_filter.as_ref()),
-                host: owned(filter.host_filter.as_ref()),
-                operation: filter.operation,
-                permission: filter.permission_type,
-            };
-            let removed = if checked.is_ok() { context.cluster.authorizer.remove(&filter) } else { Vec::new() };
-            let removed = removed.into_iter().map(|acl| {
-                DeleteAclsMatchingAcl::default()
-                    .with_resource_type(acl.resource_type)
-                    .with_resource_name(text(acl.resource_name))
-                    .with_pattern_type(acl.pattern_type)
-                    .with_principal(text(acl.principal))
-                    .with_host(text(acl.host))
-                    .with_operation(acl.operation)
-                    .with_permission_type(acl.permission)
-            });
-            DeleteAclsFilterResult::default()
-                .with_error_code(wire_code(&checked))
-                .with_error_message(message(&checked))
-                .with_matching_acls(removed.collect())
-        });
-        DeleteAclsResponse::default().with_filter_results(results.collect())
+        context.run(move |context| delete(&self, context)).await
     }
+}
+
+fn delete(request: &DeleteAclsRequest, context: &Context) -> DeleteAclsResponse {
+    let checked = check(context, operation::ALTER);
+    let results = request.filters.iter().map(|filter| {
+        let filter = AclFilter {
+            resource_type: filter.resource_type_filter,
+            resource_name: owned(filter.resource_name_filter.as_ref()),
+            pattern_type: filter.pattern_type_filter,
+            principal: owned(filter.principal_filter.as_ref()),
+            host: owned(filter.host_filter.as_ref()),
+            operation: filter.operation,
+            permission: filter.permission_type,
+        };
+        let removed = checked.clone().and_then(|()| {
+            let removed = context.cluster.authorizer.remove(&filter);
+            removed.map_err(|error| Refusal::storage(&error))
+        });
+        let result = DeleteAclsFilterResult::default()
+            .with_error_code(wire_code(&removed))
+            .with_error_message(message(&removed));
+        result.with_matching_acls(removed.unwrap_or_default().into_iter().map(matching).collect())
+    });
+    DeleteAclsResponse::default().with_filter_results(results.collect())
+}
+
+fn matching(acl: Acl) -> DeleteAclsMatchingAcl {
+    DeleteAclsMatchingAcl::default()
+        .with_resource_type(acl.resource_type)
+        .with_resource_name(text(acl.resource_name))
+        .with_pattern_type(acl.pattern_type)
+        .with_principal(text(acl.principal))
+        .with_host(text(acl.host))
+        .with_operation(acl.operation)
+        .with_permission_type(acl.permission)
 }

@@ -8,7 +8,7 @@ use kanat_protocol::{Error as ProtocolError, ErrorCode};
 
 use super::{APIS, Context, Handle, offered, text};
 use crate::error::wire_code;
-use crate::options::{GROUP_VERSION_MAX, TRANSACTION_VERSION_MAX};
+use crate::features::FEATURES;
 
 /// First version whose clients can read a feature range that begins with 0.
 const ZERO_FEATURE_VERSION_MIN: i16 = 4;
@@ -17,32 +17,27 @@ impl Handle for ApiVersionsRequest {
     async fn handle(self, context: &Context) -> ApiVersionsResponse {
         let checked = context.check_request();
         let api_keys = APIS.iter().filter_map(|api| version_entry(*api)).collect();
-        let features = features(context);
+        let (finalized, epoch) = context.cluster.features.finalized();
         // Up to version 3 clients cannot read a range that begins with 0.
-        let supported = features.iter().map(|(name, max, _)| {
+        let supported = FEATURES.iter().map(|feature| {
             let min = if context.version < ZERO_FEATURE_VERSION_MIN { 1 } else { 0 };
-            SupportedFeatureKey::default().with_name(text(*name)).with_min_version(min).with_max_version(*max)
+            let min = feature.level_min.max(min);
+            SupportedFeatureKey::default()
+                .with_name(text(feature.name))
+                .with_min_version(min)
+                .with_max_version(feature.level_max)
         });
-        let finalized = features.iter().filter(|(_, _, level)| *level > 0).map(|(name, _, level)| {
-            let feature = FinalizedFeatureKey::default().with_name(text(*name));
-            feature.with_min_version_level(*level).with_max_version_level(*level)
+        let finalized = finalized.into_iter().map(|(name, level)| {
+            let feature = FinalizedFeatureKey::default().with_name(text(name));
+            feature.with_min_version_level(level).with_max_version_level(level)
         });
         ApiVersionsResponse::default()
             .with_error_code(wire_code(&checked))
             .with_api_keys(api_keys)
             .with_supported_features(supported.collect())
-            .with_finalized_features_epoch(1)
+            .with_finalized_features_epoch(epoch)
             .with_finalized_features(finalized.collect())
     }
-}
-
-/// Features of the cluster: name, highest level known, level in use.
-fn features(context: &Context) -> [(&'static str, i16, i16); 2] {
-    let options = &context.cluster.options;
-    [
-        ("group.version", GROUP_VERSION_MAX, options.group_version),
-        ("transaction.version", TRANSACTION_VERSION_MAX, options.transaction_version),
-    ]
 }
 
 /// Answer to an ApiVersions request of a version nobody knows: version 0 of the response, which every client can read,

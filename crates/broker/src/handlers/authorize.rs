@@ -51,6 +51,8 @@ impl Context {
             | ApiKey::ConsumerGroupDescribe
             | ApiKey::ListGroups
             | ApiKey::FindCoordinator => operation::DESCRIBE,
+            ApiKey::DescribeConfigs => operation::DESCRIBE_CONFIGS,
+            ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => operation::ALTER_CONFIGS,
             ApiKey::DeleteGroups | ApiKey::OffsetDelete => operation::DELETE,
             _ => operation::READ,
         };

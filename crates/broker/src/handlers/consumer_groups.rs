@@ -15,6 +15,7 @@ use kanat_protocol::messages::{
 use super::{Context, Handle, message, text};
 use crate::cluster::CoordinatorKind;
 use crate::error::{Refusal, wire_code};
+use crate::features::GROUP_VERSION;
 use crate::group::{Assignment, ConsumerAnswer, ConsumerHeartbeat};
 
 /// First version whose clients make their member id themselves.
@@ -28,7 +29,7 @@ impl Handle for ConsumerGroupHeartbeatRequest {
     }
 
     async fn handle(self, context: &Context) -> ConsumerGroupHeartbeatResponse {
-        let answered = heartbeat(self, context);
+        let answered = context.run(move |context| heartbeat(self, context)).await;
         let response = ConsumerGroupHeartbeatResponse::default()
             .with_error_code(wire_code(&answered))
             .with_error_message(message(&answered));
@@ -44,7 +45,7 @@ impl Handle for ConsumerGroupHeartbeatRequest {
 }
 
 fn heartbeat(request: ConsumerGroupHeartbeatRequest, context: &Context) -> Result<ConsumerAnswer, Refusal> {
-    if context.cluster.options.group_version < 1 {
+    if context.cluster.features.level(GROUP_VERSION) < 1 {
         return Err(Refusal::new(ErrorCode::UnsupportedVersion, "the consumer group protocol is not enabled"));
     }
     check(&request, context)?;
@@ -67,7 +68,9 @@ fn heartbeat(request: ConsumerGroupHeartbeatRequest, context: &Context) -> Resul
             topics.flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic_id, *index))).collect()
         }),
     };
-    context.cluster.coordinator.consumer_heartbeat(&request.group_id, heartbeat, &context.cluster.topic_view())
+    let cluster = &context.cluster;
+    let options = cluster.group_options(&request.group_id);
+    cluster.coordinator.consumer_heartbeat(&request.group_id, heartbeat, &cluster.topic_view(), &options)
 }
 
 /// The rules of a heartbeat that need no group.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::cluster::{Cluster, Node};
 use crate::error::Refusal;
 use crate::faults::ForcedError;
+use crate::quotas::Quota;
 use crate::security::Session;
 
 /// What a handler knows besides the request.
@@ -100,12 +101,42 @@ impl Context {
         let _ = gone.wait_for(|gone| *gone).await;
     }
 
-    /// Counts what the client took against a quota; returns the time it is held back for, ms.
-    pub(crate) fn charge(&self, quota: &'static str, bytes: usize) -> i32 {
-        let user = self.principal.strip_prefix("User:").unwrap_or(&self.principal);
+    /// Counts what the client took against a quota, in its unit.
+    pub(crate) fn charge(&self, quota: Quota, amount: f64) {
+        self.hold_back(self.cluster.quotas.charge(quota, self.user(), &self.client_id, amount));
+    }
+
+    /// As [`charge`](Self::charge) for bytes, partitions and other things that are counted.
+    #[expect(clippy::cast_precision_loss, reason = "counts of one request are far below 2^52")]
+    pub(crate) fn charge_count(&self, quota: Quota, count: usize) {
+        self.charge(quota, count as f64);
+    }
+
+    /// Refuses a change of partitions while earlier ones exceed the client's quota. Older versions, which do not know
+    /// the code, are only held back (KIP-599).
+    pub(crate) fn check_mutations(&self) -> Result<(), Refusal> {
+        let version_min = match self.api {
+            ApiKey::CreateTopics => 6,
+            ApiKey::DeleteTopics => 5,
+            ApiKey::CreatePartitions => 3,
+            _ => return Ok(()),
+        };
+        let debt = self.cluster.quotas.debt(Quota::Mutations, self.user(), &self.client_id);
+        if debt.is_zero() || self.version < version_min {
+            return Ok(());
+        }
+        self.hold_back(debt);
+        Err(Refusal::new(ErrorCode::ThrottlingQuotaExceeded, "The throttling quota has been exceeded."))
+    }
+
+    fn hold_back(&self, time: Duration) {
         let mut throttle = self.throttle.lock();
-        *throttle = (*throttle).max(self.cluster.quotas.charge(quota, user, &self.client_id, bytes));
-        i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX)
+        *throttle = (*throttle).max(time);
+    }
+
+    /// The client's user as quotas name it.
+    fn user(&self) -> &str {
+        self.principal.strip_prefix("User:").unwrap_or(&self.principal)
     }
 
     pub(crate) fn close_connection(&self) {

@@ -9,7 +9,7 @@ use kanat_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
 use kanat_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
-use kanat_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use kanat_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,9 +18,11 @@ use crate::cluster::unknown_partition;
 use crate::error::Refusal;
 use crate::fetch_sessions::{PartitionKey, Plan, SessionRequest, Told, Wanted};
 use crate::log::{Bounds, Isolation, ReadOutcome, StoredBytes};
-use crate::quotas::CONSUMER_BYTE_RATE;
+use crate::quotas::Quota;
 use crate::topic::Partition;
 
+/// First version whose consumers may be sent to a closer replica.
+const FOLLOWER_VERSION_MIN: i16 = 11;
 /// First version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 13;
 
@@ -52,11 +54,12 @@ impl Handle for FetchRequest {
             bytes_max: to_size(self.max_bytes).min(context.cluster.options.limits.fetch_bytes_max),
             bytes_min: to_size(self.min_bytes),
             deadline: Instant::now() + Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0)),
+            rack: self.rack_id.to_string(),
         };
         let reads = read_when_enough(&plan, &limits, context).await;
         let (reads, records) = load(reads).await;
-        let throttle_ms = context.charge(CONSUMER_BYTE_RATE, records.iter().map(Bytes::len).sum());
-        respond(&plan, reads, records, limits.isolation, context).with_throttle_time_ms(throttle_ms)
+        context.charge_count(Quota::ConsumerBytes, records.iter().map(Bytes::len).sum());
+        respond(&plan, reads, records, limits.isolation, context)
     }
 }
 
@@ -65,6 +68,8 @@ struct Limits {
     bytes_max: usize,
     bytes_min: usize,
     deadline: Instant,
+    /// Where the consumer is; empty when it does not say.
+    rack: String,
 }
 
 /// One partition read, or why not.
@@ -82,6 +87,11 @@ enum Readable {
         end_offset: i64,
         bounds: Bounds,
     },
+    /// Another replica is closer to the consumer.
+    Closer {
+        node: i32,
+        bounds: Bounds,
+    },
 }
 
 /// Reads the partitions until there is enough, something to report, or no time left.
@@ -97,7 +107,7 @@ async fn read_when_enough(plan: &Plan, limits: &Limits, context: &Context) -> Ve
             let result = read(key, topic.as_deref(), wanted, bytes_max, len_bytes == 0, limits, &waiter, context);
             match &result {
                 Ok(Readable::Records(outcome)) => len_bytes += outcome.len_bytes,
-                Ok(Readable::Diverging { .. }) | Err(_) => urgent = true,
+                Ok(Readable::Diverging { .. } | Readable::Closer { .. }) | Err(_) => urgent = true,
             }
             reads.push(Read { key: key.clone(), topic, result });
         }
@@ -132,8 +142,19 @@ fn read(
     let partition: Arc<Partition> = found.ok_or_else(|| unknown_partition(topic, key.partition))?;
     // Registered before the read, so that no append slips in between.
     partition.register(waiter);
-    let leader_epoch = partition.check_leader(context.node_id, wanted.leader_epoch)?;
+    let follows = context.cluster.reads_from_followers() && context.version >= FOLLOWER_VERSION_MIN;
+    let leader_epoch = match follows {
+        true => partition.check_replica(context.node_id, wanted.leader_epoch)?,
+        false => partition.check_leader(context.node_id, wanted.leader_epoch)?,
+    };
+    let leadership = partition.leadership();
     let log = partition.log.lock();
+    if follows && leadership.leader == context.node_id {
+        let closest = context.cluster.closest_replica(&leadership, &limits.rack);
+        if let Some(node) = closest {
+            return Ok(Readable::Closer { node, bounds: log.bounds() });
+        }
+    }
     if wanted.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = log.epoch_end(wanted.last_fetched_epoch, leader_epoch);
         if epoch >= 0 && (epoch < wanted.last_fetched_epoch || end_offset < wanted.offset) {
@@ -150,7 +171,7 @@ async fn load(mut reads: Vec<Read>) -> (Vec<Read>, Vec<Bytes>) {
     for read in &mut reads {
         stored.push(match &mut read.result {
             Ok(Readable::Records(outcome)) => std::mem::take(&mut outcome.bytes),
-            Ok(Readable::Diverging { .. }) | Err(_) => Vec::new(),
+            Ok(Readable::Diverging { .. } | Readable::Closer { .. }) | Err(_) => Vec::new(),
         });
     }
     let needs_disk = stored.iter().flatten().any(StoredBytes::needs_disk);
@@ -201,7 +222,7 @@ fn respond(
     for (read, records) in reads.into_iter().zip(records) {
         let bounds = match &read.result {
             Ok(Readable::Records(outcome)) => Some(outcome.bounds),
-            Ok(Readable::Diverging { .. }) | Err(_) => None,
+            Ok(Readable::Diverging { .. } | Readable::Closer { .. }) | Err(_) => None,
         };
         let told = bounds.map(|bounds| Told {
             high_watermark: bounds.high_watermark,
@@ -245,6 +266,10 @@ fn partition_data(read: Read, records: Bytes, isolation: Isolation, context: &Co
         Ok(Readable::Diverging { epoch, end_offset, bounds }) => {
             let diverging = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
             with_bounds(data, bounds).with_diverging_epoch(diverging).with_records(Some(Bytes::new()))
+        }
+        Ok(Readable::Closer { node, bounds }) => {
+            let data = with_bounds(data, bounds).with_preferred_read_replica(BrokerId(node));
+            data.with_records(Some(Bytes::new()))
         }
         Err(refusal) => {
             let data = data

@@ -23,6 +23,8 @@ use crate::topic::{NO_LEADER, Partition, Topic, check_name};
 
 /// Endpoint type of brokers; the other one is controllers, which have no listener here.
 const BROKER_ENDPOINTS: i8 = 1;
+/// First version whose answer as a whole can be an error.
+const ERROR_VERSION_MIN: i16 = 13;
 /// Partitions one DescribeTopicPartitions answer holds at most, as in Kafka.
 const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
 
@@ -44,12 +46,16 @@ fn all_partitions(topic: &Topic) -> Vec<(String, i32)> {
 fn describe(request: MetadataRequest, context: &Context) -> MetadataResponse {
     let brokers = context.cluster.running_nodes().map(|node| {
         let (host, port) = node.endpoint();
-        MetadataResponseBroker::default().with_node_id(node.id.into()).with_host(text(host)).with_port(port)
+        let broker = MetadataResponseBroker::default().with_node_id(node.id.into()).with_host(text(host));
+        broker.with_port(port).with_rack(node.rack.clone().map(text))
     });
     let response = MetadataResponse::default()
         .with_brokers(brokers.collect())
         .with_cluster_id(Some(text(context.cluster.id.clone())))
         .with_controller_id(context.cluster.controller().into());
+    if let Some(code) = start_over(context) {
+        return response.with_error_code(code);
+    }
     // Version 0 asks for all topics with an empty list, later ones with none.
     let wanted = request.topics.filter(|topics| context.version > 0 || !topics.is_empty());
     let topics = match wanted {
@@ -64,6 +70,13 @@ fn describe(request: MetadataRequest, context: &Context) -> MetadataResponse {
         }
     };
     response.with_topics(topics)
+}
+
+/// The only error of a whole answer: the client shall begin again at its bootstrap addresses (KIP-1102).
+fn start_over(context: &Context) -> Option<i16> {
+    let refusal = context.check_request().err()?;
+    let knows = context.version >= ERROR_VERSION_MIN && refusal.code == ErrorCode::RebootstrapRequired;
+    knows.then(|| refusal.code.code())
 }
 
 fn describe_wanted(wanted: &MetadataRequestTopic, may_create: bool, context: &Context) -> MetadataResponseTopic {
@@ -167,7 +180,8 @@ impl Handle for DescribeClusterRequest {
             .with_controller_id(context.cluster.controller().into());
         let brokers = context.cluster.running_nodes().map(|node| {
             let (host, port) = node.endpoint();
-            DescribeClusterBroker::default().with_broker_id(node.id.into()).with_host(text(host)).with_port(port)
+            let broker = DescribeClusterBroker::default().with_broker_id(node.id.into()).with_host(text(host));
+            broker.with_port(port).with_rack(node.rack.clone().map(text))
         });
         response.with_brokers(brokers.collect())
     }

@@ -9,6 +9,7 @@ mod authorize;
 mod configs;
 mod consumer_groups;
 mod context;
+mod features;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
@@ -20,6 +21,7 @@ mod metadata;
 mod offsets;
 mod produce;
 mod producer_ids;
+mod quorum;
 mod quotas;
 mod reassignments;
 mod records;
@@ -29,7 +31,7 @@ mod transactions;
 mod txn_offsets;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kanat_protocol::frame::{RequestFrame, decode_body, encode_response};
@@ -43,9 +45,10 @@ pub(crate) use self::context::Context;
 use crate::cluster::CoordinatorKind;
 use crate::error::Refusal;
 use crate::faults::{FaultTarget, Verdict};
+use crate::quotas::Quota;
 
 /// A request the broker answers.
-pub(crate) trait Handle: Request + Send + 'static {
+pub(crate) trait Handle: Throttle + Send + 'static {
     /// Partitions the request names, for the fault plan.
     fn partitions(&self, _context: &Context) -> Vec<(String, i32)> {
         Vec::new()
@@ -98,13 +101,28 @@ async fn respond<R: Handle>(mut context: Context, frame: RequestFrame) -> Result
     }
     context.forced = verdict.error.take();
     let wants_answer = request.wants_answer();
-    let response = request.handle(&context).await;
+    let (mut response, spent) = timed(request.handle(&context)).await;
+    context.charge(Quota::RequestTime, spent.as_secs_f64() * 100.0);
+    let throttle = *context.throttle.lock();
+    R::tell_throttle_ms(&mut response, i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX));
     let answer = match wants_answer {
         true => Some(encode_response(frame.api_version, frame.correlation_id, &response)?),
         false => None,
     };
-    let throttle = *context.throttle.lock();
     Ok(Outcome { answer, throttle, verdict })
+}
+
+/// Runs a future and adds up the time its steps take: while it waits it costs nobody anything.
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let mut future = std::pin::pin!(future);
+    let mut spent = Duration::ZERO;
+    let output = std::future::poll_fn(|context| {
+        let began = Instant::now();
+        let polled = future.as_mut().poll(context);
+        spent += began.elapsed();
+        polled
+    });
+    (output.await, spent)
 }
 
 /// Decodes a request. Bytes behind it are ignored as Kafka does: librdkafka 2.16 sends one with Metadata version 13.
@@ -129,73 +147,96 @@ fn judge<R: Handle>(context: &Context, api: ApiKey, request: &R) -> Verdict {
     })
 }
 
+/// A request as far as its answer says for how long the client is held back.
+pub(crate) trait Throttle: Request {
+    fn tell_throttle_ms(response: &mut Self::Response, throttle_ms: i32);
+}
+
 macro_rules! apis {
-    ($($key:ident => $request:ty,)*) => {
+    (throttled { $($key:ident => $request:ty,)* } silent { $($silent_key:ident => $silent:ty,)* }) => {
         /// APIs the broker answers.
-        const APIS: &[ApiKey] = &[$(ApiKey::$key),*];
+        const APIS: &[ApiKey] = &[$(ApiKey::$key,)* $(ApiKey::$silent_key,)*];
 
         /// Answers a request of a supported API and version.
         pub(crate) async fn dispatch(context: Context, frame: RequestFrame) -> Result<Outcome, ProtocolError> {
             match frame.api_key {
                 $(ApiKey::$key => Box::pin(respond::<$request>(context, frame)).await,)*
+                $(ApiKey::$silent_key => Box::pin(respond::<$silent>(context, frame)).await,)*
                 _ => Err(ProtocolError::ApiNotOffered { api_key: frame.api_key }),
             }
         }
+
+        $(impl Throttle for $request {
+            fn tell_throttle_ms(response: &mut Self::Response, throttle_ms: i32) {
+                response.throttle_time_ms = throttle_ms;
+            }
+        })*
+
+        // Their answers have no place for it.
+        $(impl Throttle for $silent {
+            fn tell_throttle_ms(_: &mut Self::Response, _: i32) {}
+        })*
     };
 }
 
 apis! {
-    Produce => ProduceRequest,
-    Fetch => FetchRequest,
-    ListOffsets => ListOffsetsRequest,
-    Metadata => MetadataRequest,
-    OffsetCommit => OffsetCommitRequest,
-    OffsetFetch => OffsetFetchRequest,
-    FindCoordinator => FindCoordinatorRequest,
-    JoinGroup => JoinGroupRequest,
-    Heartbeat => HeartbeatRequest,
-    LeaveGroup => LeaveGroupRequest,
-    SyncGroup => SyncGroupRequest,
-    DescribeGroups => DescribeGroupsRequest,
-    ListGroups => ListGroupsRequest,
-    SaslHandshake => SaslHandshakeRequest,
-    ApiVersions => ApiVersionsRequest,
-    CreateTopics => CreateTopicsRequest,
-    CreateAcls => CreateAclsRequest,
-    DescribeAcls => DescribeAclsRequest,
-    DeleteAcls => DeleteAclsRequest,
-    AlterReplicaLogDirs => AlterReplicaLogDirsRequest,
-    DescribeLogDirs => DescribeLogDirsRequest,
-    ElectLeaders => ElectLeadersRequest,
-    AlterPartitionReassignments => AlterPartitionReassignmentsRequest,
-    ListPartitionReassignments => ListPartitionReassignmentsRequest,
-    DescribeClientQuotas => DescribeClientQuotasRequest,
-    AlterClientQuotas => AlterClientQuotasRequest,
-    DeleteTopics => DeleteTopicsRequest,
-    DeleteRecords => DeleteRecordsRequest,
-    InitProducerId => InitProducerIdRequest,
-    OffsetForLeaderEpoch => OffsetForLeaderEpochRequest,
-    AddPartitionsToTxn => AddPartitionsToTxnRequest,
-    AddOffsetsToTxn => AddOffsetsToTxnRequest,
-    EndTxn => EndTxnRequest,
-    WriteTxnMarkers => WriteTxnMarkersRequest,
-    TxnOffsetCommit => TxnOffsetCommitRequest,
-    DescribeConfigs => DescribeConfigsRequest,
-    SaslAuthenticate => SaslAuthenticateRequest,
-    AlterConfigs => AlterConfigsRequest,
-    CreatePartitions => CreatePartitionsRequest,
-    DeleteGroups => DeleteGroupsRequest,
-    IncrementalAlterConfigs => IncrementalAlterConfigsRequest,
-    OffsetDelete => OffsetDeleteRequest,
-    DescribeUserScramCredentials => DescribeUserScramCredentialsRequest,
-    AlterUserScramCredentials => AlterUserScramCredentialsRequest,
-    DescribeCluster => DescribeClusterRequest,
-    DescribeProducers => DescribeProducersRequest,
-    DescribeTransactions => DescribeTransactionsRequest,
-    ListTransactions => ListTransactionsRequest,
-    ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest,
-    ConsumerGroupDescribe => ConsumerGroupDescribeRequest,
-    DescribeTopicPartitions => DescribeTopicPartitionsRequest,
+    throttled {
+        Produce => ProduceRequest,
+        Fetch => FetchRequest,
+        ListOffsets => ListOffsetsRequest,
+        Metadata => MetadataRequest,
+        OffsetCommit => OffsetCommitRequest,
+        OffsetFetch => OffsetFetchRequest,
+        FindCoordinator => FindCoordinatorRequest,
+        JoinGroup => JoinGroupRequest,
+        Heartbeat => HeartbeatRequest,
+        LeaveGroup => LeaveGroupRequest,
+        SyncGroup => SyncGroupRequest,
+        DescribeGroups => DescribeGroupsRequest,
+        ListGroups => ListGroupsRequest,
+        ApiVersions => ApiVersionsRequest,
+        CreateTopics => CreateTopicsRequest,
+        CreateAcls => CreateAclsRequest,
+        DescribeAcls => DescribeAclsRequest,
+        DeleteAcls => DeleteAclsRequest,
+        AlterReplicaLogDirs => AlterReplicaLogDirsRequest,
+        DescribeLogDirs => DescribeLogDirsRequest,
+        ElectLeaders => ElectLeadersRequest,
+        AlterPartitionReassignments => AlterPartitionReassignmentsRequest,
+        ListPartitionReassignments => ListPartitionReassignmentsRequest,
+        DescribeClientQuotas => DescribeClientQuotasRequest,
+        AlterClientQuotas => AlterClientQuotasRequest,
+        DeleteTopics => DeleteTopicsRequest,
+        DeleteRecords => DeleteRecordsRequest,
+        InitProducerId => InitProducerIdRequest,
+        OffsetForLeaderEpoch => OffsetForLeaderEpochRequest,
+        AddPartitionsToTxn => AddPartitionsToTxnRequest,
+        AddOffsetsToTxn => AddOffsetsToTxnRequest,
+        EndTxn => EndTxnRequest,
+        TxnOffsetCommit => TxnOffsetCommitRequest,
+        DescribeConfigs => DescribeConfigsRequest,
+        AlterConfigs => AlterConfigsRequest,
+        CreatePartitions => CreatePartitionsRequest,
+        DeleteGroups => DeleteGroupsRequest,
+        IncrementalAlterConfigs => IncrementalAlterConfigsRequest,
+        OffsetDelete => OffsetDeleteRequest,
+        DescribeUserScramCredentials => DescribeUserScramCredentialsRequest,
+        AlterUserScramCredentials => AlterUserScramCredentialsRequest,
+        DescribeCluster => DescribeClusterRequest,
+        DescribeProducers => DescribeProducersRequest,
+        DescribeTransactions => DescribeTransactionsRequest,
+        ListTransactions => ListTransactionsRequest,
+        ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribe => ConsumerGroupDescribeRequest,
+        DescribeTopicPartitions => DescribeTopicPartitionsRequest,
+        UpdateFeatures => UpdateFeaturesRequest,
+    }
+    silent {
+        DescribeQuorum => DescribeQuorumRequest,
+        SaslHandshake => SaslHandshakeRequest,
+        SaslAuthenticate => SaslAuthenticateRequest,
+        WriteTxnMarkers => WriteTxnMarkersRequest,
+    }
 }
 
 /// Whether a request of this API and version is answered.

@@ -14,7 +14,7 @@ use super::{Context, Handle, text};
 use crate::cluster::unknown_partition;
 use crate::error::Refusal;
 use crate::log::{Appended, Origin};
-use crate::quotas::PRODUCER_BYTE_RATE;
+use crate::quotas::Quota;
 use crate::topic::{Partition, Topic};
 use crate::transaction::{AddPolicy, Identity};
 
@@ -48,7 +48,7 @@ fn produce(request: ProduceRequest, context: &Context) -> ProduceResponse {
     let mut failed = false;
     let topics = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
     let len_bytes: usize = topics.map(|data| data.records.as_ref().map_or(0, Bytes::len)).sum();
-    response.throttle_time_ms = context.charge(PRODUCER_BYTE_RATE, len_bytes);
+    context.charge_count(Quota::ProducerBytes, len_bytes);
     let acks = request.acks;
     let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
     for topic in request.topic_data {

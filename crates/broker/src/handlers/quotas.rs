@@ -21,20 +21,24 @@ const DEFAULT: i8 = 1;
 
 impl Handle for AlterClientQuotasRequest {
     async fn handle(self, context: &Context) -> AlterClientQuotasResponse {
-        let checked = context.check_cluster(operation::ALTER_CONFIGS);
-        let entries = self.entries.iter().map(|entry| {
-            let altered = checked.clone().and_then(|()| alter(entry, self.validate_only, context));
-            let entity = entry.entity.iter().map(|part| {
-                let altered = AlteredEntity::default().with_entity_type(part.entity_type.clone());
-                altered.with_entity_name(part.entity_name.clone())
-            });
-            AlteredEntry::default()
-                .with_error_code(wire_code(&altered))
-                .with_error_message(message(&altered))
-                .with_entity(entity.collect())
-        });
-        AlterClientQuotasResponse::default().with_entries(entries.collect())
+        context.run(move |context| alter_all(&self, context)).await
     }
+}
+
+fn alter_all(request: &AlterClientQuotasRequest, context: &Context) -> AlterClientQuotasResponse {
+    let checked = context.check_cluster(operation::ALTER_CONFIGS);
+    let entries = request.entries.iter().map(|entry| {
+        let altered = checked.clone().and_then(|()| alter(entry, request.validate_only, context));
+        let entity = entry.entity.iter().map(|part| {
+            let altered = AlteredEntity::default().with_entity_type(part.entity_type.clone());
+            altered.with_entity_name(part.entity_name.clone())
+        });
+        AlteredEntry::default()
+            .with_error_code(wire_code(&altered))
+            .with_error_message(message(&altered))
+            .with_entity(entity.collect())
+    });
+    AlterClientQuotasResponse::default().with_entries(entries.collect())
 }
 
 fn alter(entry: &AlterEntry, validate_only: bool, context: &Context) -> Result<(), Refusal> {
@@ -63,7 +67,7 @@ fn alter(entry: &AlterEntry, validate_only: bool, context: &Context) -> Result<(
         values.push((change.key.to_string(), (!change.remove).then_some(change.value)));
     }
     if !validate_only {
-        context.cluster.quotas.alter(&entity, &values);
+        context.cluster.quotas.alter(&entity, &values).map_err(|error| Refusal::storage(&error))?;
     }
     Ok(())
 }

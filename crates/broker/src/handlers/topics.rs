@@ -17,6 +17,7 @@ use kanat_protocol::messages::{
 use super::{Context, Handle, message, text};
 use crate::cluster::{CreatedTopic, NewTopic, unknown_topic};
 use crate::error::{Refusal, wire_code};
+use crate::quotas::Quota;
 use crate::topic::Topic;
 use crate::topic_config::{CONFIGS, effective};
 
@@ -34,7 +35,14 @@ fn create(request: CreateTopicsRequest, context: &Context) -> CreateTopicsRespon
                 let reason = format!("topic {} is named twice", &*topic.name);
                 return Err(Refusal::new(ErrorCode::InvalidRequest, reason));
             }
-            context.cluster.create_topic(&new_topic(topic)?, request.validate_only)
+            let new = new_topic(topic)?;
+            if request.validate_only {
+                return context.cluster.create_topic(&new, true);
+            }
+            context.check_mutations()?;
+            let created = context.cluster.create_topic(&new, false)?;
+            context.charge_count(Quota::Mutations, created.leaderships.len());
+            Ok(created)
         });
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
         match created {
@@ -78,8 +86,9 @@ fn new_topic(topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
 
 fn describe_created(result: CreatableTopicResult, created: &CreatedTopic, context: &Context) -> CreatableTopicResult {
     let replicas = created.leaderships.first().map_or(0, |leadership| leadership.replicas.len());
+    let defaults = context.cluster.topic_defaults();
     let configs = CONFIGS.iter().map(|config| {
-        let (value, source) = effective(config.name, &created.configs.own, &context.cluster.options.topic_defaults);
+        let (value, source) = effective(config.name, &created.configs.own, &defaults);
         CreatableTopicConfigs::default()
             .with_name(text(config.name))
             .with_value(Some(text(value)))
@@ -105,7 +114,11 @@ fn delete(request: DeleteTopicsRequest, context: &Context) -> DeleteTopicsRespon
         let found = find_topic(&state, context);
         let deleted = found.as_ref().map_err(Clone::clone).and_then(|topic| {
             context.check_topic(&topic.name)?;
-            context.cluster.delete_topic(topic)
+            context.check_mutations()?;
+            let partitions = topic.partitions().len();
+            context.cluster.delete_topic(topic)?;
+            context.charge_count(Quota::Mutations, partitions);
+            Ok(())
         });
         let name = found.as_ref().ok().map(|topic| TopicName(text(&*topic.name))).or(state.name);
         let id = found.map_or(state.topic_id, |topic| topic.id);
@@ -150,5 +163,12 @@ fn grow(topic: &CreatePartitionsTopic, validate_only: bool, context: &Context) -
     let assignments: Option<Vec<Vec<i32>>> = topic.assignments.as_ref().map(|assignments| {
         assignments.iter().map(|assignment| assignment.broker_ids.iter().map(|node| node.0).collect()).collect()
     });
-    context.cluster.add_partitions(&topic.name, topic.count, assignments.as_deref(), validate_only)
+    let grow =
+        |validate_only| context.cluster.add_partitions(&topic.name, topic.count, assignments.as_deref(), validate_only);
+    if validate_only {
+        return grow(true).map(drop);
+    }
+    context.check_mutations()?;
+    context.charge_count(Quota::Mutations, grow(false)?);
+    Ok(())
 }

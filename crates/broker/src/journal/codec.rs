@@ -1,11 +1,14 @@
 //! Entries as bytes: length, CRC-32C, a tag and the fields in order.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use crc_fast::CrcAlgorithm;
 use kanat_protocol::messages::Uuid;
 
-use super::{Entry, PartitionEntry};
+use super::{ConfigOwner, Entry, PartitionEntry};
+use crate::acl::Acl;
+use crate::group::{Assignment, StoredGroup, StoredMember};
 use crate::security::{ScramCredential, ScramHash};
 use crate::transaction::{Identity, State, Transaction};
 
@@ -45,11 +48,7 @@ impl Writer {
             Entry::Cluster { id } => self.tag(1).text(id)?,
             Entry::ProducerIds { next } => self.tag(2).long(*next),
             Entry::Topic { id, name, configs, partitions } => {
-                self.tag(3).uuid(*id).text(name)?.count(configs.len())?;
-                for (config, value) in configs {
-                    self.text(config)?.text(value)?;
-                }
-                self.count(partitions.len())?;
+                self.tag(3).uuid(*id).text(name)?.pairs(configs)?.count(partitions.len())?;
                 for partition in partitions {
                     self.partition(partition)?;
                 }
@@ -63,6 +62,23 @@ impl Writer {
             }
             Entry::OffsetDeleted { group, topic, partition } => self.tag(8).text(group)?.text(topic)?.int(*partition),
             Entry::GroupDeleted { group } => self.tag(9).text(group)?,
+            Entry::Acl { acl } => self.tag(13).acl(acl)?,
+            Entry::AclDeleted { acl } => self.tag(14).acl(acl)?,
+            Entry::Quota { entity, values } => {
+                self.tag(15).count(entity.len())?;
+                for (kind, name) in entity {
+                    self.text(kind)?.count(usize::from(name.is_some()))?.text(name.as_deref().unwrap_or_default())?;
+                }
+                self.count(values.len())?;
+                for (key, bits) in values {
+                    self.text(key)?.0.extend_from_slice(&bits.to_be_bytes());
+                }
+                self
+            }
+            Entry::ConsumerGroup { group, stored } => self.tag(19).text(group)?.group(stored)?,
+            Entry::Configs { owner: ConfigOwner::Nodes, values } => self.tag(17).pairs(values)?,
+            Entry::Configs { owner: ConfigOwner::Group(group), values } => self.tag(18).text(group)?.pairs(values)?,
+            Entry::Feature { name, level } => self.tag(16).text(name)?.int(i32::from(*level)),
             Entry::ScramUser { user, hash, credential } => {
                 self.tag(30).text(user)?.int(*hash as i32).int(credential.iterations);
                 self.bytes(&credential.salt)?.bytes(&credential.stored_key)?.bytes(&credential.server_key)?
@@ -107,8 +123,62 @@ impl Writer {
         self.bytes(text.as_bytes())
     }
 
+    fn pairs(&mut self, pairs: &BTreeMap<String, String>) -> io::Result<&mut Self> {
+        self.count(pairs.len())?;
+        for (name, value) in pairs {
+            self.text(name)?.text(value)?;
+        }
+        Ok(self)
+    }
+
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<&mut Self> {
         self.count(bytes.len())?.0.extend_from_slice(bytes);
+        Ok(self)
+    }
+
+    fn acl(&mut self, acl: &Acl) -> io::Result<&mut Self> {
+        for number in [acl.resource_type, acl.pattern_type, acl.operation, acl.permission] {
+            self.int(i32::from(number));
+        }
+        self.text(&acl.resource_name)?.text(&acl.principal)?.text(&acl.host)
+    }
+
+    /// Texts; an optional one is a list of at most one.
+    fn texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> io::Result<&mut Self> {
+        let texts: Vec<&str> = texts.into_iter().collect();
+        self.count(texts.len())?;
+        for text in texts {
+            self.text(text)?;
+        }
+        Ok(self)
+    }
+
+    fn group(&mut self, group: &StoredGroup) -> io::Result<&mut Self> {
+        self.int(group.epoch).int(group.assignment_epoch).count(group.topics.len())?;
+        for (name, (id, partitions)) in &group.topics {
+            self.text(name)?.uuid(*id).int(*partitions);
+        }
+        self.count(group.members.len())?;
+        for member in &group.members {
+            self.member(member)?;
+        }
+        Ok(self)
+    }
+
+    fn member(&mut self, member: &StoredMember) -> io::Result<&mut Self> {
+        self.text(&member.id)?.texts(member.instance_id.as_deref())?.texts(member.rack_id.as_deref())?;
+        self.text(&member.client_id)?.text(&member.client_host)?.int(member.epoch).int(member.previous_epoch);
+        self.long(i64::try_from(member.rebalance_timeout_ms).unwrap_or(i64::MAX));
+        self.texts(member.topics.iter().map(String::as_str))?.texts(member.regex.as_deref())?;
+        self.texts(member.assignor.as_deref())?;
+        self.assignment(&member.assigned)?.assignment(&member.revoking)?.assignment(&member.target)
+    }
+
+    fn assignment(&mut self, assignment: &Assignment) -> io::Result<&mut Self> {
+        self.count(assignment.len())?;
+        for (topic, partition) in assignment {
+            self.uuid(*topic).int(*partition);
+        }
         Ok(self)
     }
 
@@ -145,7 +215,7 @@ pub(super) fn decode(payload: &[u8]) -> Option<Entry> {
         3 => Entry::Topic {
             id: reader.uuid()?,
             name: reader.text()?,
-            configs: reader.many(|reader| Some((reader.text()?, reader.text()?)))?.into_iter().collect(),
+            configs: reader.pairs()?,
             partitions: reader.many(Reader::partition)?,
         },
         4 => Entry::TopicDeleted { id: reader.uuid()? },
@@ -161,6 +231,19 @@ pub(super) fn decode(payload: &[u8]) -> Option<Entry> {
         },
         8 => Entry::OffsetDeleted { group: reader.text()?, topic: reader.text()?, partition: reader.int()? },
         9 => Entry::GroupDeleted { group: reader.text()? },
+        13 => Entry::Acl { acl: reader.acl()? },
+        14 => Entry::AclDeleted { acl: reader.acl()? },
+        15 => Entry::Quota {
+            entity: reader.many(Reader::entity_part)?.into_iter().collect(),
+            values: reader
+                .many(|reader| Some((reader.text()?, reader.array().map(u64::from_be_bytes)?)))?
+                .into_iter()
+                .collect(),
+        },
+        16 => Entry::Feature { name: reader.text()?, level: reader.short()? },
+        19 => Entry::ConsumerGroup { group: reader.text()?, stored: reader.group()? },
+        17 => Entry::Configs { owner: ConfigOwner::Nodes, values: reader.pairs()? },
+        18 => Entry::Configs { owner: ConfigOwner::Group(reader.text()?), values: reader.pairs()? },
         30 => Entry::ScramUser {
             user: reader.text()?,
             hash: reader.scram_hash()?,
@@ -221,7 +304,29 @@ impl Reader<'_> {
     }
 
     fn scram_hash(&mut self) -> Option<ScramHash> {
-        ScramHash::from_number(i8::try_from(self.int()?).ok()?)
+        ScramHash::from_number(self.byte()?)
+    }
+
+    fn byte(&mut self) -> Option<i8> {
+        i8::try_from(self.int()?).ok()
+    }
+
+    fn acl(&mut self) -> Option<Acl> {
+        Some(Acl {
+            resource_type: self.byte()?,
+            pattern_type: self.byte()?,
+            operation: self.byte()?,
+            permission: self.byte()?,
+            resource_name: self.text()?,
+            principal: self.text()?,
+            host: self.text()?,
+        })
+    }
+
+    /// Type and name of a part of a quota's entity; the default of a type has no name.
+    fn entity_part(&mut self) -> Option<(String, Option<String>)> {
+        let (kind, is_named, name) = (self.text()?, self.int()? == 1, self.text()?);
+        Some((kind, is_named.then_some(name)))
     }
 
     fn many<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
@@ -229,14 +334,54 @@ impl Reader<'_> {
         (0..count).map(|_| item(self)).collect()
     }
 
-    fn epoch(&mut self) -> Option<i16> {
+    fn pairs(&mut self) -> Option<BTreeMap<String, String>> {
+        Some(self.many(|reader| Some((reader.text()?, reader.text()?)))?.into_iter().collect())
+    }
+
+    fn optional(&mut self) -> Option<Option<String>> {
+        self.many(Self::text).map(|mut texts| texts.pop())
+    }
+
+    fn group(&mut self) -> Option<StoredGroup> {
+        Some(StoredGroup {
+            epoch: self.int()?,
+            assignment_epoch: self.int()?,
+            topics: self.many(|it| Some((it.text()?, (it.uuid()?, it.int()?))))?.into_iter().collect(),
+            members: self.many(Self::member)?,
+        })
+    }
+
+    fn member(&mut self) -> Option<StoredMember> {
+        Some(StoredMember {
+            id: self.text()?,
+            instance_id: self.optional()?,
+            rack_id: self.optional()?,
+            client_id: self.text()?,
+            client_host: self.text()?,
+            epoch: self.int()?,
+            previous_epoch: self.int()?,
+            rebalance_timeout_ms: u64::try_from(self.long()?).ok()?,
+            topics: self.many(Self::text)?,
+            regex: self.optional()?,
+            assignor: self.optional()?,
+            assigned: self.assignment()?,
+            revoking: self.assignment()?,
+            target: self.assignment()?,
+        })
+    }
+
+    fn assignment(&mut self) -> Option<Assignment> {
+        Some(self.many(|reader| Some((reader.uuid()?, reader.int()?)))?.into_iter().collect())
+    }
+
+    fn short(&mut self) -> Option<i16> {
         i16::try_from(self.int()?).ok()
     }
 
     fn transaction(&mut self) -> Option<Transaction> {
         Some(Transaction {
-            identity: Identity { producer_id: self.long()?, epoch: self.epoch()? },
-            last_epoch: self.epoch()?,
+            identity: Identity { producer_id: self.long()?, epoch: self.short()? },
+            last_epoch: self.short()?,
             previous_id: self.long()?,
             next_id: Some(self.long()?).filter(|id| *id >= 0),
             timeout_ms: u64::try_from(self.long()?).ok()?,

@@ -1,6 +1,5 @@
 //! The log of a partition, in memory and on disk.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -9,13 +8,13 @@ use kanat_protocol::compression::{Compression, Compressor};
 
 use super::partition::{AppendContext, Isolation, Origin, PartitionLog};
 use super::recover;
-use crate::topic_config::LogConfig;
+use crate::topic_config::{LogConfig, TopicDefaults};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
 fn config(configs: &[(&str, &str)]) -> LogConfig {
     let own = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    LogConfig::new(&own, &BTreeMap::new())
+    LogConfig::new(&own, &TopicDefaults::default())
 }
 
 fn batch(records: usize, value_bytes: usize, timestamp_ms: i64) -> RecordBatch {

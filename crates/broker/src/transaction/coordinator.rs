@@ -11,8 +11,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::state::{End, Identity, Init, InitRequest, Transaction};
 use crate::cluster::Cluster;
+use crate::features::TRANSACTION_VERSION;
 use crate::journal::Entry;
 
+/// First `transaction.version` whose transactions each begin a new epoch.
+const BUMPING_LEVEL_MIN: i16 = 2;
 /// Pause before markers are tried again that found a partition without a leader.
 const MARKER_RETRY_MS: u64 = 20;
 
@@ -21,8 +24,6 @@ const MARKER_RETRY_MS: u64 = 20;
 pub(crate) struct TransactionOptions {
     /// Longest timeout a producer may ask for.
     pub(crate) timeout_ms_max: u64,
-    /// The broker's own aborts raise the epoch (transaction version 2).
-    pub(crate) bumps: bool,
     /// Time between the end of a transaction and its markers.
     pub(crate) marker_delay_ms: u64,
     pub(crate) ids_max: usize,
@@ -99,7 +100,7 @@ impl TransactionCoordinator {
         };
         let mut slot = slot.lock();
         let request = InitRequest { timeout_ms, expected, fresh_id };
-        match slot.transaction.init(request, self.options.bumps)? {
+        match slot.transaction.init(request, bumps(cluster))? {
             Init::Ready(identity) => {
                 write_down(cluster, id, &slot.transaction)?;
                 Ok(identity)
@@ -275,7 +276,7 @@ impl TransactionCoordinator {
 
     fn abort(&self, cluster: &Cluster, id: &str, slot: &mut Slot) {
         let aborted = fresh_id(cluster).and_then(|fresh_id| {
-            slot.transaction.fence(self.options.bumps, fresh_id);
+            slot.transaction.fence(bumps(cluster), fresh_id);
             self.on_prepared(cluster, id, slot)
         });
         if let Err(code) = aborted {
@@ -306,6 +307,11 @@ impl TransactionCoordinator {
     pub(crate) fn snapshot(&self) -> Vec<Entry> {
         self.list().iter().map(|(id, transaction, _)| entry(id, transaction)).collect()
     }
+}
+
+/// Whether the broker's own aborts raise the epoch: from transaction version 2 on.
+fn bumps(cluster: &Cluster) -> bool {
+    cluster.features.level(TRANSACTION_VERSION) >= BUMPING_LEVEL_MIN
 }
 
 fn fresh_id(cluster: &Cluster) -> Result<i64, ErrorCode> {

@@ -6,6 +6,7 @@
 mod admin;
 mod common;
 mod consumer_groups;
+mod controller;
 mod dial;
 mod durability;
 mod faults;
