@@ -1,17 +1,21 @@
-//! Async Kafka client: connections, metadata, partition client, consumer, producer, groups, admin.
+//! An async client of Apache Kafka, in Rust from the socket up: no librdkafka, no JVM. It produces, consumes, joins
+//! consumer groups, runs transactions and administers clusters, on tokio, with Kafka 2.1 to 4.x and what speaks its
+//! protocol.
 //!
-//! A [`Client`] stands for a cluster. It finds the cluster through any bootstrap address, keeps at most three
-//! connections per broker (control, fetch, produce) however many partitions there are, and one immutable snapshot of
-//! metadata. Everything else is made from it:
+//! Begin with [`Client::connect`]. A [`Client`] stands for a cluster: any one broker's address is enough to find the
+//! others. It is cheap to clone, keeps at most three connections per broker however many partitions there are, and makes
+//! everything else:
 //!
-//! * [`Producer`]: records of any partitions in, one request per broker out, idempotent.
-//! * [`TransactionalProducer`]: records of any partitions, visible together or not at all.
-//! * [`GroupConsumer`]: records of the partitions a consumer group gives this member.
-//! * [`Membership`]: a place in a group of any kind, for those who distribute something else than partitions.
-//! * [`Consumer`]: many partitions at once, one fetch under way per broker, batches delivered still compressed.
-//! * [`PartitionClient`]: produce, fetch, offsets and deletion for one partition, one call at a time; from it a
-//!   [`StreamConsumer`] and a [`BatchProducer`].
-//! * [`Admin`] and [`Group`]: topics, configurations, committed offsets.
+//! | to | take | which |
+//! |---|---|---|
+//! | write records | [`Client::producer`] | batches records of any partitions, one request per broker, idempotent |
+//! | write all or nothing | [`Client::transactional_producer`] | transactions, with consumed offsets in them |
+//! | share topics with others | [`Client::group_consumer`] | is a member of a consumer group, commits what was processed |
+//! | read chosen partitions | [`Client::consumer`] | many partitions from offsets of your choice, batches still compressed |
+//! | work on one partition | [`Client::partition_client`] | produce, fetch, offsets, one call at a time; [`StreamConsumer`], [`BatchProducer`] |
+//! | share other work | [`Client::membership`] | a place in a group of any protocol type |
+//! | administer | [`Client::admin`] | topics, configurations, groups, ACLs, quotas, users, transactions |
+//! | see a group from outside | [`Client::group`] | its committed offsets and members |
 //!
 //! # Produce
 //!
@@ -102,13 +106,37 @@
 //! }
 //! ```
 //!
+//! # What it can do
+//!
+//! * **Producing**: idempotent and in order with five requests under way, Java's partitioner or your own, compression
+//!   with gzip, snappy, lz4 and zstd, a buffer bounded in bytes with back-pressure, the outcome of every record.
+//! * **Transactions**: both protocols of Kafka (KIP-890), offsets in the transaction (KIP-447), fencing; an unknown
+//!   outcome is settled before the next transaction begins.
+//! * **Consuming**: fetch sessions, read committed, truncation found (KIP-320), topics made anew noticed, the replica of
+//!   your rack (KIP-392), pause, seek, and no jump over lost records unless you allow it.
+//! * **Groups**: the classic protocol with range, round robin, sticky and cooperative assignors, static members, and the
+//!   protocol of KIP-848.
+//! * **Security**: TLS with client certificates, SASL with PLAIN, SCRAM, OAUTHBEARER and AWS MSK IAM, re-authentication,
+//!   SOCKS5. Secrets are in no `Debug` output and no error.
+//! * **Operation**: metrics, `tracing` spans, throttling honoured, dead sockets and replaced clusters noticed.
+//! * **Java's configuration**: [`JavaProperties`] reads the properties of a Java client, and says which it cannot honour.
+//!
 //! # What holds everywhere
 //!
 //! Every wait has a deadline and every buffer a bound, both named in the options. Every future may be dropped at any
-//! point: nothing is lost from a consumer, and no connection gets out of step.
+//! point: nothing is lost from a consumer, and no connection gets out of step. What can fail says so with an [`Error`]
+//! that names the broker, topic or option, and whether [the outcome is unknown](Error::is_outcome_unknown).
 //!
 //! Control batches are removed from what a [`Consumer`] delivers under both isolation levels: their records are
 //! transaction markers, never data.
+//!
+//! # Where to go on
+//!
+//! * The guide in `docs/client` of the repository: an overview, [groups](GroupConsumer), [security](Security), running
+//!   it in production, and coming from RSKafka call by call.
+//! * The options, each with its unit, default and bound: [`ClientOptions`], [`ProducerOptions`], [`ConsumerOptions`],
+//!   [`GroupOptions`], [`TransactionalOptions`].
+//! * `kanat-broker`, the embedded broker this client is tested with: it starts in milliseconds inside your own tests.
 
 mod admin;
 mod backoff;
