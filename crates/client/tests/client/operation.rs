@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kanat_broker::{Broker, BrokerHandle, BrokerOptions, Dialer, FaultAction, FaultRule};
 use kanat_client::{
-    BoxFuture, BoxedTransport, Client, ClientOptions, Connector, Error, Metrics, ProduceRecord, ProducerOptions,
+    BoxFuture, BoxedTransport, Client, ClientOptions, Connector, Error, Metrics, NewTopic, ProduceRecord,
+    ProducerOptions, QuotaAlteration,
 };
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::ApiKey;
@@ -101,6 +102,60 @@ async fn a_cluster_that_was_replaced_is_found_at_the_bootstrap_addresses() {
     let topics = timeout(Duration::from_secs(5), client.list_topics()).await.unwrap().unwrap();
     assert_eq!(topics.len(), 1);
     assert_eq!(sample(&metrics, "kanat_client_bootstraps_total"), 2.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_can_send_the_client_back_to_the_bootstrap_addresses() {
+    let (old, new) = (start(1).await, start(1).await);
+    new.create_topic("only-there", 1, &[]).await.unwrap();
+    let metrics = Metrics::new();
+    let (switch, options) = options(&old);
+    let client = Client::connect(options.with_metrics(metrics.clone())).await.unwrap();
+    assert!(client.list_topics().await.unwrap().is_empty());
+    // The old broker still answers: only what it says makes the client look elsewhere.
+    *switch.0.lock().unwrap() = Resolved { dialer: new.dialer(), brokers: true };
+    old.faults().add(FaultRule::new(FaultAction::Error(ErrorCode::RebootstrapRequired)).on(ApiKey::Metadata));
+    let topics = timeout(Duration::from_secs(5), client.list_topics()).await.unwrap().unwrap();
+    assert_eq!(topics.iter().map(|topic| &*topic.name).collect::<Vec<_>>(), ["only-there"]);
+    assert_eq!(sample(&metrics, "kanat_client_bootstraps_total"), 2.0);
+    // A cluster that sends it back again and again is an error with that reason, not a loop.
+    new.faults().add(FaultRule::new(FaultAction::Error(ErrorCode::RebootstrapRequired)).on(ApiKey::Metadata));
+    let error = timeout(Duration::from_secs(5), client.list_topics()).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::RebootstrapRequired), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_client_keeps_silent_for_as_long_as_it_was_told() {
+    let broker = start(1).await;
+    let metrics = Metrics::new();
+    let (_, options) = options(&broker);
+    let client = Client::connect(options.with_metrics(metrics.clone())).await.unwrap();
+    client.list_topics().await.unwrap();
+    let throttle = FaultRule::new(FaultAction::Throttle(Duration::from_secs(3))).on(ApiKey::Metadata).times(1);
+    broker.faults().add(throttle);
+    let began = Instant::now();
+    client.list_topics().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "the answer itself is not late");
+    client.list_topics().await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(sample(&metrics, "kanat_client_throttle_seconds_total"), 3.0, "{}", metrics.render());
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_beyond_the_quota_of_changes_are_made_when_it_has_recovered() {
+    let broker = start(1).await;
+    let (_, options) = options(&broker);
+    let admin = Client::connect(options.with_client_id("maker")).await.unwrap().admin();
+    let entity = [("client-id".to_owned(), Some("maker".to_owned()))].into();
+    let quotas = [("controller_mutation_rate".to_owned(), Some(1.0))].into();
+    let altered = admin.alter_quotas(&[QuotaAlteration { entity, quotas }], false).await.unwrap();
+    assert!(altered[0].1.is_ok(), "{altered:?}");
+    let began = Instant::now();
+    for name in ["first", "second", "third"] {
+        admin.create_topic(&NewTopic::new(name, 13)).await.unwrap();
+    }
+    // 39 partitions, 11 of them at once, and the debt of the last is the next one's.
+    assert!(began.elapsed() >= Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
