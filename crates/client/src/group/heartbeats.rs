@@ -6,13 +6,13 @@ use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kanat_protocol::messages::{ApiKey, ConsumerGroupHeartbeatRequest, Uuid};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::classic::{MemberId, Reaction};
+use super::closing::{Closing, LeaveMode};
 use super::link::Link;
-use super::membership::LeaveMode;
 use super::modern::{Beat, BeatAnswer, Event, Interests, Modern, Partitions, Step};
 use super::options::GroupOptions;
 use crate::cluster::{str_bytes, topic_name};
@@ -36,7 +36,7 @@ pub(crate) struct ModernMember {
     machine: Mutex<Modern>,
     wake: Notify,
     ready: Notify,
-    closing: watch::Sender<Option<LeaveMode>>,
+    closing: Closing,
 }
 
 impl ModernMember {
@@ -132,7 +132,7 @@ pub(crate) struct Heartbeats {
 
 impl Drop for Heartbeats {
     fn drop(&mut self) {
-        self.close(LeaveMode::Default);
+        self.member.closing.close(LeaveMode::Default);
     }
 }
 
@@ -147,7 +147,7 @@ impl Heartbeats {
             machine: Mutex::new(Modern::new(interests, fastrand::u128(..).to_be_bytes())),
             wake: Notify::new(),
             ready: Notify::new(),
-            closing: watch::Sender::new(None),
+            closing: Closing::new(),
         });
         let task = tokio::spawn(run(Arc::clone(&member)));
         Heartbeats { member, task: Some(task) }
@@ -189,31 +189,22 @@ impl Heartbeats {
     }
 
     pub(crate) async fn leave(mut self, mode: LeaveMode) {
-        self.close(mode);
+        self.member.closing.close(mode);
         if let Some(task) = self.task.take() {
             // A task that was aborted with the runtime has nothing left to do.
             let _ = task.await;
         }
     }
-
-    fn close(&self, mode: LeaveMode) {
-        self.member.closing.send_if_modified(|closing| closing.is_none() && closing.replace(mode).is_none());
-    }
 }
 
 async fn run(member: Arc<ModernMember>) {
-    let mut closing = member.closing.subscribe();
     let mut link = Link::new(Arc::clone(&member.coordinator));
     let working = async {
         loop {
             step(&member, &mut link).await;
         }
     };
-    let mode = tokio::select! {
-        biased;
-        mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
-        () = working => LeaveMode::Default,
-    };
+    let mode = member.closing.run(working).await;
     let id = member.id();
     member.machine.lock().end();
     member.ready.notify_one();

@@ -7,30 +7,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::classic::{Classic, JoinProtocol, MemberId, MembershipEvent, Reaction, Step};
+use super::closing::{Closing, LeaveMode};
 use super::link::Link;
 use super::options::MembershipOptions;
 use super::wire::Requests;
 use crate::cluster::Cluster;
 use crate::coordinator::Coordinator;
 use crate::error::{Error, Result};
-
-/// What becomes of a member that closes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LeaveMode {
-    /// A member without instance id leaves at once; one with an instance id stays until its session ends, so that it
-    /// can come back without a rebalance.
-    #[default]
-    Default,
-    /// Leaves at once.
-    Leave,
-    /// Stays until its session ends.
-    Remain,
-}
 
 /// Shared by the handle, the task and whoever commits for the member.
 #[derive(Debug)]
@@ -42,7 +30,7 @@ pub(crate) struct Member {
     wake: Notify,
     /// An event was queued.
     ready: Notify,
-    closing: watch::Sender<Option<LeaveMode>>,
+    closing: Closing,
 }
 
 impl Member {
@@ -80,7 +68,7 @@ pub struct Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.close(LeaveMode::Default);
+        self.member.closing.close(LeaveMode::Default);
     }
 }
 
@@ -98,7 +86,7 @@ impl Membership {
             coordinator,
             wake: Notify::new(),
             ready: Notify::new(),
-            closing: watch::Sender::new(None),
+            closing: Closing::new(),
         });
         let task = tokio::spawn(run(Arc::clone(&member)));
         Ok(Membership { member, task: Some(task) })
@@ -160,7 +148,7 @@ impl Membership {
 
     /// Ends the membership, and waits until the coordinator knows or `request_timeout_ms` has passed.
     pub async fn leave(mut self, mode: LeaveMode) {
-        self.close(mode);
+        self.member.closing.close(mode);
         if let Some(task) = self.task.take() {
             // A task that was aborted with the runtime has nothing left to do.
             let _ = task.await;
@@ -176,26 +164,17 @@ impl Membership {
             leave(&self.member, &id).await;
         }
     }
-
-    fn close(&self, mode: LeaveMode) {
-        self.member.closing.send_if_modified(|closing| closing.is_none() && closing.replace(mode).is_none());
-    }
 }
 
 /// Does what the machine says until the membership is closed.
 async fn run(member: Arc<Member>) {
-    let mut closing = member.closing.subscribe();
     let mut link = Link::new(Arc::clone(&member.coordinator));
     let working = async {
         loop {
             step(&member, &mut link).await;
         }
     };
-    let mode = tokio::select! {
-        biased;
-        mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
-        () = working => LeaveMode::Default,
-    };
+    let mode = member.closing.run(working).await;
     let id = member.id();
     let leaves = match mode {
         LeaveMode::Default => !member.machine.lock().is_static(),

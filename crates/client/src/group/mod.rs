@@ -10,6 +10,7 @@
 
 mod assignor;
 mod classic;
+mod closing;
 mod consumer;
 mod heartbeats;
 mod link;
@@ -25,7 +26,8 @@ pub use self::assignor::{
     StickyAssignor, Subscriber, TopicLayout, TopicLayouts,
 };
 pub use self::classic::{JoinProtocol, JoinedMember, Leadership, MemberAssignment, MembershipEvent};
+pub use self::closing::LeaveMode;
 pub use self::consumer::{CommitFuture, GroupCommitter, GroupConsumer, GroupEvent, Revocation};
-pub use self::membership::{LeaveMode, Membership};
+pub use self::membership::Membership;
 pub use self::options::{GroupOptions, GroupProtocol, GroupStart, MembershipOptions, Subscription};
 pub use self::outside::Group;

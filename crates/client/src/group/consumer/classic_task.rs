@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::group::assignor::{Assignor, RebalanceMode, Subscriber, TopicLayouts, layouts, protocol};
 use crate::group::classic::{JoinProtocol, Leadership, MemberAssignment, MembershipEvent};
-use crate::group::membership::{LeaveMode, Membership};
+use crate::group::membership::Membership;
 use crate::types::TopicPartition;
 
 /// Longest wait before a subscribed topic that does not exist is looked for again.
@@ -28,18 +28,8 @@ const SMALL_ASSIGNMENT: usize = 4_096;
 
 /// Runs until the consumer is closed or the membership ends.
 pub(super) async fn run(core: Arc<Core>, membership: Membership) {
-    let mut closing = core.closing.subscribe();
     let mut task = Task::new(&core, &membership);
-    let mode = tokio::select! {
-        biased;
-        mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
-        ended = task.run() => {
-            core.lose_everything();
-            core.push(Pending::Error(ended));
-            LeaveMode::Default
-        }
-    };
-    core.end();
+    let mode = core.until_closed(task.run()).await;
     membership.leave(mode).await;
 }
 

@@ -15,8 +15,9 @@ use super::commits::Commits;
 use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::group::classic::MemberId;
+use crate::group::closing::{Closing, LeaveMode};
 use crate::group::heartbeats::ModernMember;
-use crate::group::membership::{LeaveMode, Member};
+use crate::group::membership::Member;
 use crate::group::offsets::Identity;
 use crate::group::options::{GroupOptions, Subscription};
 use crate::types::{GroupMetadata, OffsetAndMetadata, Position, TopicPartition};
@@ -110,7 +111,7 @@ pub(super) struct Core {
     came_back: Notify,
     /// Counts changes of the subscription.
     resubscribed: watch::Sender<u64>,
-    pub(super) closing: watch::Sender<Option<LeaveMode>>,
+    pub(super) closing: Closing,
 }
 
 impl Core {
@@ -132,7 +133,7 @@ impl Core {
             ready: Notify::new(),
             came_back: Notify::new(),
             resubscribed: watch::Sender::new(0),
-            closing: watch::Sender::new(None),
+            closing: Closing::new(),
         }
     }
 
@@ -207,9 +208,18 @@ impl Core {
         self.state.lock().ended
     }
 
-    pub(super) fn end(&self) {
+    /// Lets the group task work until the consumer is closed, or until the membership ends with an error. Returns how to
+    /// leave.
+    pub(super) async fn until_closed(&self, work: impl Future<Output = Error>) -> LeaveMode {
+        let working = async {
+            let ended = work.await;
+            self.lose_everything();
+            self.push(Pending::Error(ended));
+        };
+        let mode = self.closing.run(working).await;
         self.state.lock().ended = true;
         self.ready.notify_one();
+        mode
     }
 
     pub(super) fn push(&self, pending: Pending) {

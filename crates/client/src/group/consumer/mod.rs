@@ -26,8 +26,9 @@ use tokio::task::JoinHandle;
 
 pub use self::commits::CommitFuture;
 use self::core::{Core, Pending, Seat};
+use super::closing::LeaveMode;
 use super::heartbeats::Heartbeats;
-use super::membership::{LeaveMode, Membership};
+use super::membership::Membership;
 use super::offsets;
 use super::options::{GroupOptions, GroupProtocol, Subscription, validate_subscription};
 use crate::cluster::Cluster;
@@ -415,6 +416,6 @@ impl GroupConsumer {
     }
 
     fn leave(&self, mode: LeaveMode) {
-        self.core.closing.send_if_modified(|closing| closing.is_none() && closing.replace(mode).is_none());
+        self.core.closing.close(mode);
     }
 }

@@ -10,7 +10,6 @@ use super::core::{Core, Pending};
 use super::{revoke, starts};
 use crate::error::{Error, Result};
 use crate::group::heartbeats::Heartbeats;
-use crate::group::membership::LeaveMode;
 use crate::group::modern::{Event, Interests, Modern, Partitions};
 use crate::group::options::Subscription;
 use crate::metadata::Metadata;
@@ -32,18 +31,8 @@ pub(super) fn interests(subscription: &Subscription) -> Interests {
 
 /// Runs until the consumer is closed or the membership ends.
 pub(super) async fn run(core: Arc<Core>, heartbeats: Heartbeats) {
-    let mut closing = core.closing.subscribe();
     let mut task = Task { core: &core, heartbeats: &heartbeats, held: BTreeMap::new(), target: None, retry_at: None };
-    let mode = tokio::select! {
-        biased;
-        mode = closing.wait_for(Option::is_some) => mode.ok().and_then(|mode| *mode).unwrap_or_default(),
-        ended = task.run() => {
-            core.lose_everything();
-            core.push(Pending::Error(ended));
-            LeaveMode::Default
-        }
-    };
-    core.end();
+    let mode = core.until_closed(task.run()).await;
     heartbeats.leave(mode).await;
 }
 
