@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::common::{broker, brokers, client, decode, ends, fill, filled, options, read_to, within};
-use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
+use kanat_broker::{Broker, BrokerHandle, BrokerOptions, FaultAction, FaultRule};
 use kanat_client::{
     Client, Codec, Compression, ConsumerOptions, Error, Isolation, NewTopic, ProduceRecord, ProducerOptions,
     TopicPartition, UnknownTopic,
@@ -358,4 +358,31 @@ async fn new_records_end_a_long_poll() {
     consumer.assign([(tp(0), 0)]);
     let (fetched, ()) = tokio::join!(within("next", consumer.next()), fill(&client, "t", 0, 3, 3));
     assert_eq!(fetched.unwrap().next_offset, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_replica_in_the_rack_is_read_from_for_as_long_as_it_runs() {
+    let options =
+        BrokerOptions::default().with_nodes(3).with_racks(["a", "b"]).with_topic_default("retention.ms", "-1");
+    let broker = Broker::start(options).await.unwrap();
+    broker.create_topic("t", 1, &[]).await.unwrap();
+    broker.move_leader("t", 0, 0).await.unwrap();
+    let fetches = |node| {
+        let watch = FaultRule::new(FaultAction::DelayBefore(Duration::ZERO)).on(ApiKey::Fetch).node(node);
+        broker.faults().add(watch)
+    };
+    let (leader, near, other) = (fetches(0), fetches(1), fetches(2));
+    let client = client(&broker).await;
+    fill(&client, "t", 0, 60, 10).await;
+    let options = ConsumerOptions { client_rack: Some("b".to_owned()), ..ConsumerOptions::default() };
+    let mut consumer = client.consumer(options).unwrap();
+    consumer.assign(from_start(1));
+    let first = read_to(&mut consumer, &ends(&client, "t", 1, Isolation::ReadCommitted).await).await;
+    assert_eq!(first[&0], filled(0, 60));
+    let hits = |rule| broker.faults().hits(rule);
+    assert!(hits(near) >= 1 && hits(leader) >= 1 && hits(other) == 0, "the leader only shows the way");
+    broker.stop_node(1).await.unwrap();
+    fill(&client, "t", 0, 60, 10).await;
+    let end = HashMap::from([(tp(0), 120)]);
+    assert_eq!(within("failover", read_to(&mut consumer, &end)).await[&0].len(), 60, "the leader takes over");
 }
