@@ -79,6 +79,33 @@ def java_kafka(main, *arguments, expect_failure=False):
     return output
 
 
+def controller():
+    """What Kafka's tools see and change of the cluster itself."""
+    server = ["--bootstrap-server", BOOTSTRAP]
+    quorum = java("MetadataQuorumCommand", *server, "describe", "--status")
+    expect("LeaderId:" in quorum and "CurrentVoters:" in quorum, quorum)
+    replicas = java("MetadataQuorumCommand", *server, "describe", "--replication")
+    expect("Leader" in replicas, replicas)
+    features = java("FeatureCommand", *server, "describe")
+    expect("transaction.version" in features and "metadata.version" in features, features)
+    java("FeatureCommand", *server, "downgrade", "--feature", "transaction.version=1")
+    lower = java("FeatureCommand", *server, "describe")
+    expect(any("transaction.version" in line and "FinalizedVersionLevel: 1" in line for line in lower.splitlines()), lower)
+    refused = java("FeatureCommand", *server, "upgrade", "--feature", "transaction.version=9", expect_failure=True)
+    expect("transaction.version" in refused, refused)
+    java("FeatureCommand", *server, "upgrade", "--feature", "transaction.version=2")
+
+    nodes = [*server, "--entity-type", "brokers", "--entity-default"]
+    java_kafka("kafka.admin.ConfigCommand", *nodes, "--alter", "--add-config", "log.retention.ms=123456")
+    described = java_kafka("kafka.admin.ConfigCommand", *nodes, "--describe")
+    expect("log.retention.ms=123456" in described, described)
+    java_kafka("kafka.admin.ConfigCommand", *nodes, "--alter", "--delete-config", "log.retention.ms")
+    group = [*server, "--entity-type", "groups", "--entity-name", f"times-{RUN}"]
+    java_kafka("kafka.admin.ConfigCommand", *group, "--alter", "--add-config", "consumer.session.timeout.ms=50000")
+    described = java_kafka("kafka.admin.ConfigCommand", *group, "--describe")
+    expect("consumer.session.timeout.ms=50000" in described, described)
+
+
 def console_clients():
     topic, group = f"console-{RUN}", f"console-group-{RUN}"
     server = ["--bootstrap-server", BOOTSTRAP]
@@ -372,7 +399,7 @@ def run(step, *arguments):
 
 def main():
     global BOOTSTRAP
-    steps = (librdkafka, transactions, consumer_protocol, topics_and_configs, console_clients)
+    steps = (librdkafka, transactions, consumer_protocol, topics_and_configs, controller, console_clients)
     if sys.argv[1] != "--serve":
         BOOTSTRAP = sys.argv[1]
         for step in steps:
