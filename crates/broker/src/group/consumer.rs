@@ -165,6 +165,8 @@ pub(crate) struct ConsumerGroup {
     pub(super) targets: BTreeMap<String, Assignment>,
     /// Subscribed topics as the target assignment saw them.
     pub(super) topics: TopicView,
+    /// All topics when the subscriptions were last looked through, which takes long in a large group.
+    pub(super) seen: TopicView,
 }
 
 impl ConsumerGroup {
@@ -346,6 +348,10 @@ impl ConsumerGroup {
 
     /// Computes a new target when members, subscriptions or topics changed.
     fn assign_if_due(&mut self, changed: bool, topics: &TopicView) {
+        if !changed && self.epoch == self.assignment_epoch && self.seen == *topics {
+            return;
+        }
+        self.seen.clone_from(topics);
         let subscriptions: BTreeMap<&String, BTreeSet<String>> =
             self.members.iter().map(|(id, member)| (id, member.subscribed(topics))).collect();
         let names: BTreeSet<&String> = subscriptions.values().flatten().collect();

@@ -1,6 +1,6 @@
 //! The range assignor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Assignor, MemberAssignments, Subscriber, TopicLayout, TopicLayouts, in_order};
@@ -73,17 +73,14 @@ fn owners(
     let mut rooms: Vec<usize> =
         (0..subscribers.len()).map(|index| if index < extra { share + 1 } else { share }).collect();
     let mut owners: Vec<Option<usize>> = vec![None; count];
+    let mut near = partitions_by_rack(count, topics);
     for (index, place) in subscribers.iter().enumerate() {
-        let Some(rack) = &members[*place].rack else { continue };
-        for (partition, owner) in owners.iter_mut().enumerate() {
-            if rooms[index] == 0 {
-                break;
-            }
-            let near = |layout: &TopicLayout| {
-                layout.racks.get(partition).is_some_and(|racks| racks.iter().any(|copy| **copy == **rack))
-            };
-            if owner.is_none() && topics.iter().all(|(_, layout)| near(layout)) {
-                *owner = Some(*place);
+        let Some(near) = members[*place].rack.as_deref().and_then(|rack| near.get_mut(rack)) else { continue };
+        while rooms[index] > 0
+            && let Some(partition) = near.pop_front()
+        {
+            if owners[partition].is_none() {
+                owners[partition] = Some(*place);
                 rooms[index] -= 1;
             }
         }
@@ -99,4 +96,21 @@ fn owners(
         })
     };
     owners.into_iter().map(fill).collect()
+}
+
+/// The partitions with a copy in a rack in every one of these topics, by rack.
+fn partitions_by_rack<'a>(count: usize, topics: &[NamedLayout<'a>]) -> HashMap<&'a str, VecDeque<usize>> {
+    let mut near: HashMap<&str, VecDeque<usize>> = HashMap::new();
+    for partition in 0..count {
+        // How many of the topics have a copy there.
+        let mut copies: HashMap<&str, usize> = HashMap::new();
+        for (_, layout) in topics {
+            let racks: BTreeSet<&str> = layout.racks.get(partition).into_iter().flatten().map(|rack| &**rack).collect();
+            racks.into_iter().for_each(|rack| *copies.entry(rack).or_default() += 1);
+        }
+        for (rack, _) in copies.into_iter().filter(|(_, copies)| *copies == topics.len()) {
+            near.entry(rack).or_default().push_back(partition);
+        }
+    }
+    near
 }

@@ -1,6 +1,7 @@
 //! The sticky assignors: balanced, and otherwise everybody keeps what they have.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -159,11 +160,13 @@ impl<'a> Board<'a> {
         order.sort_by_key(|index| self.topics[*index].subscribers.len());
         for index in order {
             let topic = &mut self.topics[index];
+            let readers = topic.subscribers.iter().map(|place| Reverse((self.loads[*place], *place)));
+            let mut readers: BinaryHeap<_> = readers.collect();
             for held in topic.held.iter_mut().filter(|held| held.owner.is_none()) {
-                if let Some(place) = topic.subscribers.iter().copied().min_by_key(|place| self.loads[*place]) {
-                    *held = Held { owner: Some(place), generation: -1, fresh: true };
-                    self.loads[place] += 1;
-                }
+                let Some(Reverse((load, place))) = readers.pop() else { break };
+                *held = Held { owner: Some(place), generation: -1, fresh: true };
+                self.loads[place] = load + 1;
+                readers.push(Reverse((load + 1, place)));
             }
         }
     }
@@ -171,25 +174,64 @@ impl<'a> Board<'a> {
     /// Moves single partitions from a member to one that has at least two fewer, until there is no such pair. Each
     /// move makes the loads more even, so it ends.
     fn balance(&mut self) {
-        let uneven = |loads: &[usize]| {
-            let (least, most) = (loads.iter().min().copied(), loads.iter().max().copied());
-            least.zip(most).is_some_and(|(least, most)| most >= least + 2)
-        };
         let mut moved = true;
-        while moved && uneven(&self.loads) {
+        while moved {
             moved = false;
             for topic in &mut self.topics {
-                while let Some((partition, receiver)) = topic.best_move(&self.loads) {
-                    let held = &mut topic.held[partition];
-                    if let Some(giver) = held.owner.replace(receiver) {
-                        self.loads[giver] -= 1;
-                    }
-                    held.fresh = true;
-                    self.loads[receiver] += 1;
-                    moved = true;
+                moved |= topic.balance(&mut self.loads);
+            }
+        }
+    }
+}
+
+/// The readers of one topic while its partitions move between them. Each move costs a few look-ups in ordered sets.
+#[derive(Debug, Default)]
+struct Exchange {
+    /// Partitions by owner. Those the owner did not have before come last and move first.
+    shares: BTreeMap<usize, Vec<usize>>,
+    /// Owners by load, whether they would give what they did not have before, and place.
+    givers: BTreeSet<(usize, bool, usize)>,
+    /// All readers by load and place.
+    receivers: BTreeSet<(usize, usize)>,
+}
+
+impl Exchange {
+    fn new(topic: &Topic<'_>, loads: &[usize]) -> Exchange {
+        let mut exchange = Exchange::default();
+        for fresh in [false, true] {
+            for (partition, held) in topic.held.iter().enumerate().filter(|(_, held)| held.fresh == fresh) {
+                if let Some(owner) = held.owner {
+                    exchange.shares.entry(owner).or_default().push(partition);
                 }
             }
         }
+        exchange.receivers = topic.subscribers.iter().map(|place| (loads[*place], *place)).collect();
+        exchange.givers = exchange.shares.keys().filter_map(|owner| exchange.giver(topic, loads, *owner)).collect();
+        exchange
+    }
+
+    fn giver(&self, topic: &Topic<'_>, loads: &[usize], owner: usize) -> Option<(usize, bool, usize)> {
+        let last = self.shares.get(&owner)?.last()?;
+        Some((loads[owner], topic.held[*last].fresh, owner))
+    }
+
+    /// Changes a member's load, and with `change` what it has of the topic.
+    fn update(
+        &mut self,
+        topic: &Topic<'_>,
+        loads: &mut [usize],
+        place: usize,
+        load: usize,
+        change: impl FnOnce(&mut Vec<usize>),
+    ) {
+        if let Some(giver) = self.giver(topic, loads, place) {
+            self.givers.remove(&giver);
+        }
+        self.receivers.remove(&(loads[place], place));
+        loads[place] = load;
+        change(self.shares.entry(place).or_default());
+        self.receivers.insert((load, place));
+        self.givers.extend(self.giver(topic, loads, place));
     }
 }
 
@@ -207,12 +249,21 @@ impl Topic<'_> {
         }
     }
 
-    /// A partition of the member with the most, and the reader with the fewest to give it to.
-    fn best_move(&self, loads: &[usize]) -> Option<(usize, usize)> {
-        let receiver = self.subscribers.iter().copied().min_by_key(|place| loads[*place])?;
-        let load = |held: &Held| held.owner.map_or(0, |owner| loads[owner]);
-        // Of the same load, one that its owner did not have before; of those the last.
-        let (partition, held) = self.held.iter().enumerate().max_by_key(|(_, held)| (load(held), held.fresh))?;
-        (load(held) >= loads[receiver] + 2).then_some((partition, receiver))
+    /// Moves partitions from the owners with the most to the readers with the fewest. Tells whether any moved.
+    fn balance(&mut self, loads: &mut [usize]) -> bool {
+        let mut exchange = Exchange::new(self, loads);
+        let mut moved = false;
+        while let (Some((most, _, giver)), Some((least, receiver))) =
+            (exchange.givers.last().copied(), exchange.receivers.first().copied())
+        {
+            let partition = exchange.shares.get(&giver).and_then(|share| share.last()).copied();
+            let Some(partition) = partition.filter(|_| most >= least + 2) else { break };
+            exchange.update(self, loads, giver, most - 1, |share| share.truncate(share.len().saturating_sub(1)));
+            let held = &mut self.held[partition];
+            (held.owner, held.fresh) = (Some(receiver), true);
+            exchange.update(self, loads, receiver, least + 1, |share| share.push(partition));
+            moved = true;
+        }
+        moved
     }
 }

@@ -163,28 +163,80 @@ fn subscriptions_have_the_bytes_of_the_java_client() {
     );
 }
 
-/// 1000 members and 10,000 partitions, from nothing, then after one member left. The bound holds without optimisation.
+/// Members and partitions of a large group.
+const MANY_MEMBERS: usize = 1_000;
+const MANY_PARTITIONS: usize = 10_000;
+
+/// What an assignment of that size may take without optimisation; the assignors need a tenth of it.
+const LARGE_ASSIGNMENT_MAX: Duration = Duration::from_secs(5);
+
+/// Assigns and checks that everything went out, evenly, and in time.
+fn assign_many(
+    assignor: &dyn Assignor,
+    topics: &TopicLayouts,
+    members: &[Subscriber],
+    what: &str,
+) -> MemberAssignments {
+    let started = Instant::now();
+    let assignments = assignor.assign(topics, members);
+    let elapsed = started.elapsed();
+    assert!(elapsed < LARGE_ASSIGNMENT_MAX, "{} took {elapsed:?}: {what}", assignor.name());
+    assert_eq!(assignments.values().map(Vec::len).sum::<usize>(), MANY_PARTITIONS, "{what}");
+    assignments
+}
+
+/// 100 topics of 100 partitions, and one of 10,000: from nothing, after one member left, after half of the members came,
+/// and after all came but one, which had everything.
 #[test]
 fn large_groups_are_assigned_in_time() {
     let names: Vec<String> = (0..100).map(|index| format!("t{index:03}")).collect();
-    let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let topics: TopicLayouts = names.iter().map(|name| (name.as_str().into(), layout(100))).collect();
-    let members: Vec<Subscriber> = (0..1000).map(|index| member(&format!("m{index:04}"), &all)).collect();
-    let assignors: [&dyn Assignor; 4] =
-        [&RangeAssignor, &RoundRobinAssignor, &StickyAssignor, &CooperativeStickyAssignor];
-    for assignor in assignors {
-        let started = Instant::now();
-        let assignments = assignor.assign(&topics, &members);
-        let elapsed = started.elapsed();
-        assert_eq!(assignments.values().map(Vec::len).sum::<usize>(), 10_000);
-        assert!(elapsed < Duration::from_secs(5), "{} took {elapsed:?}", assignor.name());
+    let many: TopicLayouts = names.iter().map(|name| (name.as_str().into(), layout(100))).collect();
+    let one = topics(&[("t", i32::try_from(MANY_PARTITIONS).unwrap())]);
+    let (range, round_robin): (&dyn Assignor, &dyn Assignor) = (&RangeAssignor, &RoundRobinAssignor);
+    for topics in [&many, &one] {
+        let all: Vec<&str> = topics.keys().map(|name| &**name).collect();
+        let members: Vec<Subscriber> = (0..MANY_MEMBERS).map(|index| member(&format!("m{index:04}"), &all)).collect();
+        assign_many(range, topics, &members, "from nothing");
+        assign_many(round_robin, topics, &members, "from nothing");
+        let first = assign_many(&StickyAssignor, topics, &members, "from nothing");
+        let left = holding(&members[1..], &first, 1);
+        assert_balanced_loads(&assign_many(&StickyAssignor, topics, &left, "one left"));
+        for stay in [1, MANY_MEMBERS / 2] {
+            let before = StickyAssignor.assign(topics, &members[..stay]);
+            let came = holding(&members, &before, 1);
+            assert_balanced_loads(&assign_many(&StickyAssignor, topics, &came, "many came"));
+            let given_up = CooperativeStickyAssignor.assign(topics, &came);
+            assert_eq!(given_up.values().map(Vec::len).sum::<usize>(), stay * MANY_PARTITIONS / MANY_MEMBERS);
+        }
     }
-    let first = CooperativeStickyAssignor.assign(&topics, &members);
-    let left = holding(&members[1..], &first, 1);
-    let started = Instant::now();
-    let second = CooperativeStickyAssignor.assign(&topics, &left);
-    assert!(started.elapsed() < Duration::from_secs(5));
-    assert_eq!(second.values().map(Vec::len).sum::<usize>(), 10_000, "free partitions go out at once");
+}
+
+fn assert_balanced_loads(assignments: &MemberAssignments) {
+    let loads = || assignments.values().map(Vec::len);
+    assert!(loads().max() <= loads().min().map(|least| least + 1), "{:?} to {:?}", loads().min(), loads().max());
+}
+
+#[test]
+fn large_groups_in_racks_are_assigned_in_time() {
+    let racks: Vec<Arc<str>> = (0..3).map(|rack| format!("r{rack}").into()).collect();
+    let copies = |partition: usize| vec![Arc::clone(&racks[partition % 3]), Arc::clone(&racks[(partition + 1) % 3])];
+    let layout = TopicLayout { partition_count: 100, racks: (0..100).map(copies).collect() };
+    let topics: TopicLayouts = (0..100).map(|index| (format!("t{index:03}").into(), layout.clone())).collect();
+    let all: Vec<&str> = topics.keys().map(|name| &**name).collect();
+    let in_rack =
+        |index: usize| Subscriber { rack: Some(racks[index % 3].to_string()), ..member(&format!("m{index:04}"), &all) };
+    let members: Vec<Subscriber> = (0..MANY_MEMBERS).map(in_rack).collect();
+    let assignments = assign_many(&RangeAssignor, &topics, &members, "in racks");
+    let near = |member: &Subscriber, partition: &TopicPartition| {
+        let copies = copies(usize::try_from(partition.partition).unwrap());
+        copies.iter().any(|copy| Some(&**copy) == member.rack.as_deref())
+    };
+    let far: usize = members
+        .iter()
+        .filter_map(|member| Some((member, assignments.get(&member.member_id)?)))
+        .map(|(member, share)| share.iter().filter(|partition| !near(member, partition)).count())
+        .sum();
+    assert_eq!(far, 0, "every member finds enough in its own rack");
 }
 
 /// Topics with their partitions, and members with the topics they read.
