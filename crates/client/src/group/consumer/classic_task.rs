@@ -252,11 +252,16 @@ impl<'a> Task<'a> {
     async fn resubscribe(&mut self) -> Result<()> {
         if self.mode == RebalanceMode::Cooperative {
             let wanted = Wanted::new(&self.core.subscription())?;
-            let (found, _) = wanted.find(self.core.coordinator.cluster(), false).await?;
-            let unwanted = |partition: &TopicPartition| !found.topics.contains(&partition.topic);
-            let gone: Vec<TopicPartition> = self.core.owned().into_iter().filter(unwanted).collect();
-            if let Waited::Interrupted = self.revoke(gone).await? {
-                return Ok(());
+            match wanted.find(self.core.coordinator.cluster(), false).await {
+                Ok((found, _)) => {
+                    let unwanted = |partition: &TopicPartition| !found.topics.contains(&partition.topic);
+                    let gone: Vec<TopicPartition> = self.core.owned().into_iter().filter(unwanted).collect();
+                    if let Waited::Interrupted = self.revoke(gone).await? {
+                        return Ok(());
+                    }
+                }
+                // The join looks again, and the next assignment takes away what it does not name.
+                Err(error) => tracing::debug!(%error, "topics could not be looked at"),
             }
         }
         self.rejoin().await

@@ -42,9 +42,18 @@ impl Future for CommitFuture {
     }
 }
 
+/// An offset to commit.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) partition: TopicPartition,
+    pub(super) offset: OffsetAndMetadata,
+    /// The ownership of the partition at the time, `None` for a partition of others.
+    pub(super) ownership: Option<u64>,
+}
+
 #[derive(Debug)]
 struct Job {
-    offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
+    offsets: Vec<Asked>,
     outcome: oneshot::Sender<Result<()>>,
 }
 
@@ -57,7 +66,7 @@ pub(super) struct Commits {
 
 impl Commits {
     /// Queues a commit.
-    pub(super) fn push(&self, offsets: Vec<(TopicPartition, OffsetAndMetadata)>) -> CommitFuture {
+    pub(super) fn push(&self, offsets: Vec<Asked>) -> CommitFuture {
         let (sender, outcome) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         let refusal = if offsets.is_empty() {
@@ -117,7 +126,7 @@ fn commit_processed(core: &Arc<Core>, of: Option<&[TopicPartition]>) {
     if processed.is_empty() {
         return;
     }
-    let commit = core.commits.push(processed.clone());
+    let commit = core.commit(processed.clone());
     let core = Arc::clone(core);
     tokio::spawn(async move {
         if let Err(error) = commit.await {
@@ -134,7 +143,7 @@ pub(super) async fn flush(core: &Core, of: Option<&[TopicPartition]>) -> Result<
         None => Vec::new(),
     };
     if !processed.is_empty() {
-        return core.commits.push(processed).await;
+        return core.commit(processed).await;
     }
     let (sender, outcome) = oneshot::channel();
     // Nothing to commit, but behind everything that has.
@@ -145,38 +154,62 @@ pub(super) async fn flush(core: &Core, of: Option<&[TopicPartition]>) -> Result<
 
 /// Commits several jobs as one: of a partition named twice, the later offset counts.
 async fn commit(core: &Core, jobs: Vec<Job>) {
-    let mut merged: BTreeMap<TopicPartition, OffsetAndMetadata> = BTreeMap::new();
-    for (partition, offset) in jobs.iter().flat_map(|job| &job.offsets) {
-        merged.insert(partition.clone(), offset.clone());
+    let mut merged: BTreeMap<TopicPartition, Asked> = BTreeMap::new();
+    for asked in jobs.iter().flat_map(|job| &job.offsets).filter(|asked| core.may_commit(asked)) {
+        merged.insert(asked.partition.clone(), asked.clone());
     }
-    let mut failures: HashMap<TopicPartition, Error> = HashMap::new();
-    merged.retain(|partition, _| {
-        let owned = core.owns(partition);
-        if !owned {
-            failures.insert(partition.clone(), Error::NotAssigned { topic_partition: partition.clone() });
-        }
-        owned
-    });
+    let mut outcomes: HashMap<TopicPartition, (Option<u64>, Result<()>)> = HashMap::new();
     if !merged.is_empty() {
-        let offsets: Vec<_> = merged.into_iter().collect();
-        match attempt_until_decided(core, &offsets).await {
-            Ok(refused) => failures.extend(refused),
-            Err(error) => failures.extend(offsets.into_iter().map(|(partition, _)| (partition, error.clone()))),
+        let asked: Vec<Asked> = merged.into_values().collect();
+        let decided = attempt_until_decided(core, &asked).await;
+        for (place, Asked { partition, ownership, .. }) in asked.into_iter().enumerate() {
+            let outcome = match &decided {
+                Ok(refused) => refused.get(&place).map_or(Ok(()), |error| Err(error.clone())),
+                Err(error) => Err(error.clone()),
+            };
+            outcomes.insert(partition, (ownership, outcome));
         }
     }
+    let outcome = |asked: &Asked| match outcomes.get(&asked.partition) {
+        Some((ownership, outcome)) if *ownership == asked.ownership => outcome.clone(),
+        _ => Err(not_assigned(asked)),
+    };
     for job in jobs {
-        let failure = job.offsets.iter().find_map(|(partition, _)| failures.get(partition));
         // Whoever does not wait for the outcome has dropped the receiver.
-        let _ = job.outcome.send(failure.map_or(Ok(()), |error| Err(error.clone())));
+        let _ = job.outcome.send(job.offsets.iter().try_for_each(outcome));
     }
 }
 
-type Refused = Vec<(TopicPartition, Error)>;
+fn not_assigned(asked: &Asked) -> Error {
+    Error::NotAssigned { topic_partition: asked.partition.clone() }
+}
 
-async fn attempt_until_decided(core: &Core, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<Refused> {
+/// Errors by place in what was asked; the other offsets are committed.
+type Refused = HashMap<usize, Error>;
+
+/// Sends the offsets until the coordinator decides. Between two attempts the member may have lost partitions, and may
+/// even own them again, beyond what another has processed since: those are left out.
+async fn attempt_until_decided(core: &Core, asked: &[Asked]) -> Result<Refused> {
     let mut retry = core.coordinator.cluster().retry();
     loop {
+        // Whoever it is now, it became so after it lost what it owned under another name.
         let identity = core.identity();
+        let owned: Vec<bool> = asked.iter().map(|asked| core.may_commit(asked)).collect();
+        let Some(first) = asked.iter().zip(&owned).find_map(|(asked, owned)| owned.then_some(asked)) else {
+            return Ok(asked.iter().map(not_assigned).enumerate().collect());
+        };
+        // Out of the group, and about to be told so. Without a generation this would be a commit of no member, which is
+        // taken while the group is empty.
+        if identity.generation < 0 {
+            retry.pause(not_assigned(first)).await?;
+            continue;
+        }
+        let offsets: Vec<_> = asked
+            .iter()
+            .zip(&owned)
+            .filter(|(_, owned)| **owned)
+            .map(|(asked, _)| (asked.partition.clone(), asked.offset.clone()))
+            .collect();
         let connection = match core.coordinator.connection().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -184,7 +217,7 @@ async fn attempt_until_decided(core: &Core, offsets: &[(TopicPartition, OffsetAn
                 continue;
             }
         };
-        let answers = match offsets::commit(&core.coordinator, &connection, &identity, offsets).await {
+        let answers = match offsets::commit(&core.coordinator, &connection, &identity, &offsets).await {
             Ok(answers) => answers,
             Err(error) => {
                 again(core, &mut retry, error).await?;
@@ -199,15 +232,20 @@ async fn attempt_until_decided(core: &Core, offsets: &[(TopicPartition, OffsetAn
             code.filter(|code| concerns_membership(*code)).map(|code| (refused(partition, code), code))
         });
         let Some((error, code)) = membership else {
-            let codes = answers.into_iter().filter_map(|(partition, code)| Some((code?, partition)));
-            return Ok(codes.map(|(code, partition)| (partition.clone(), refused(&partition, code))).collect());
+            let codes: HashMap<_, _> = answers.iter().filter_map(|(name, code)| Some((name, (*code)?))).collect();
+            let error = |(asked, owned): (&Asked, &bool)| match codes.get(&asked.partition) {
+                _ if !owned => Some(not_assigned(asked)),
+                code => code.map(|code| refused(&asked.partition, *code)),
+            };
+            let errors = asked.iter().zip(&owned).map(error).enumerate();
+            return Ok(errors.filter_map(|(place, error)| Some((place, error?))).collect());
         };
         let sent = MemberId { generation: identity.generation, member_id: identity.member_id };
         // The group is about to have, or has by now, another generation in which this member may still own it all.
         let changing = core.seat.is_changing()
             || core.seat.id() != sent
             || matches!(code, ErrorCode::RebalanceInProgress | ErrorCode::StaleMemberEpoch);
-        if !changing || !offsets.iter().any(|(partition, _)| core.owns(partition)) {
+        if !changing || !asked.iter().any(|asked| core.may_commit(asked)) {
             core.seat.fenced(&sent, error.clone());
             return Err(error);
         }

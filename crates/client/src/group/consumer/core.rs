@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use super::commits::Commits;
+use super::commits::{Asked, CommitFuture, Commits};
 use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::group::classic::MemberId;
@@ -60,8 +60,12 @@ fn to_commit(position: Position) -> OffsetAndMetadata {
 }
 
 /// A partition this member owns, from its assignment until it is released.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Owned {
+    /// Tells this time from others at which the member owned the partition.
+    ownership: u64,
+    /// The application was told of it. What it says before is about an earlier ownership.
+    told: bool,
     /// Behind the last record the application came back from.
     processed: Option<Position>,
     /// What of it the automatic commit has handed over.
@@ -87,6 +91,8 @@ pub(super) enum Pending {
 #[derive(Debug)]
 struct State {
     owned: BTreeMap<TopicPartition, Owned>,
+    /// Counts ownerships.
+    ownerships: u64,
     pending: VecDeque<Pending>,
     subscription: Subscription,
     /// The application is inside `next`.
@@ -118,6 +124,7 @@ impl Core {
     pub(super) fn new(coordinator: Arc<Coordinator>, options: GroupOptions, seat: Seat) -> Core {
         let state = State {
             owned: BTreeMap::new(),
+            ownerships: 0,
             pending: VecDeque::new(),
             subscription: options.subscription.clone(),
             polling: false,
@@ -159,7 +166,7 @@ impl Core {
             let mut state = self.state.lock();
             state.polling = true;
             for (partition, position) in delivered {
-                if let Some(owned) = state.owned.get_mut(&partition) {
+                if let Some(owned) = state.owned.get_mut(&partition).filter(|owned| owned.told) {
                     owned.processed = Some(position);
                 }
             }
@@ -201,7 +208,16 @@ impl Core {
     }
 
     pub(super) fn pop(&self) -> Option<Pending> {
-        self.state.lock().pending.pop_front()
+        let mut state = self.state.lock();
+        let pending = state.pending.pop_front()?;
+        if let Pending::Assigned(starts) = &pending {
+            for start in starts {
+                if let Some(owned) = state.owned.get_mut(&start.partition) {
+                    owned.told = true;
+                }
+            }
+        }
+        Some(pending)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -231,7 +247,9 @@ impl Core {
     pub(super) fn assign(&self, starts: Vec<Start>) {
         let mut state = self.state.lock();
         for start in &starts {
-            state.owned.insert(start.partition.clone(), Owned::default());
+            state.ownerships += 1;
+            let owned = Owned { ownership: state.ownerships, told: false, processed: None, handed_over: None };
+            state.owned.insert(start.partition.clone(), owned);
         }
         state.pending.push_back(Pending::Assigned(starts));
         drop(state);
@@ -280,6 +298,31 @@ impl Core {
         self.state.lock().owned.contains_key(partition)
     }
 
+    /// Whether the partition is owned since before a commit of it was asked for.
+    pub(super) fn may_commit(&self, asked: &Asked) -> bool {
+        let state = self.state.lock();
+        let now = state.owned.get(&asked.partition).map(|owned| owned.ownership);
+        now.is_some() && now == asked.ownership
+    }
+
+    /// Queues a commit, which comes to nothing for partitions that are not this member's, or not any more when its turn
+    /// comes (delivery rule 4).
+    pub(super) fn commit(
+        &self,
+        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    ) -> CommitFuture {
+        let offsets: Vec<_> = offsets.into_iter().collect();
+        let state = self.state.lock();
+        let asked = |(partition, offset)| {
+            let owned = state.owned.get(&partition).filter(|owned| owned.told);
+            let ownership = owned.map(|owned| owned.ownership);
+            Asked { partition, offset, ownership }
+        };
+        let asked: Vec<Asked> = offsets.into_iter().map(asked).collect();
+        drop(state);
+        self.commits.push(asked)
+    }
+
     /// A seek moves what the automatic commit commits too, as in the Java client.
     pub(super) fn sought(&self, partition: &TopicPartition, offset: i64) {
         if let Some(owned) = self.state.lock().owned.get_mut(partition) {
@@ -308,7 +351,7 @@ impl Core {
         let mut state = self.state.lock();
         let mut delivered = Vec::new();
         for (partition, owned) in &mut state.owned {
-            let position = latest.get(partition).copied().or(owned.processed);
+            let position = latest.get(partition).filter(|_| owned.told).copied().or(owned.processed);
             if position != owned.handed_over {
                 owned.handed_over = position;
                 delivered.extend(position.map(|position| (partition.clone(), to_commit(position))));

@@ -91,7 +91,7 @@ pub struct GroupCommitter {
 impl GroupCommitter {
     /// As [`GroupConsumer::commit`].
     pub fn commit(&self, offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>) -> CommitFuture {
-        self.core.commits.push(offsets.into_iter().collect())
+        self.core.commit(offsets)
     }
 
     /// As [`GroupConsumer::commit_sync`].
@@ -280,7 +280,7 @@ impl GroupConsumer {
     /// [`Error::Server`] when the coordinator refuses; `ILLEGAL_GENERATION`, `UNKNOWN_MEMBER_ID`, `FENCED_INSTANCE_ID`
     /// and `FENCED_MEMBER_EPOCH` mean that the partitions are lost, and [`GroupEvent::Lost`] follows.
     pub fn commit(&self, offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>) -> CommitFuture {
-        self.core.commits.push(offsets.into_iter().collect())
+        self.core.commit(offsets)
     }
 
     /// Commits offsets and waits for the outcome.

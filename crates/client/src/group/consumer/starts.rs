@@ -1,8 +1,13 @@
 //! Where to start in partitions just assigned: at the committed offset, else where the options say.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::core::{Core, Pending, Start};
+use super::topics::named;
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::group::offsets;
 use crate::group::options::GroupStart;
@@ -12,15 +17,53 @@ use crate::types::{OffsetAndMetadata, OffsetSpec, TopicPartition};
 /// Looks every partition up for as long as it takes: an error of which the next attempt may be free goes to the
 /// application, any other one to the partitions, which then wait for a seek.
 pub(super) async fn find_all(core: &Core, partitions: &[TopicPartition]) -> Vec<Start> {
+    let mut unknown = Unknown::new(core);
     loop {
         match find(core, partitions).await {
             Ok(starts) => return starts,
             Err(error @ Error::RetryTimeout { .. }) => core.push(Pending::Error(error)),
+            Err(error) if unknown.may_appear(core, &error) => unknown.refresh(core, partitions).await,
             Err(error) => {
                 let start =
                     |partition: &TopicPartition| Start { partition: partition.clone(), position: Err(error.clone()) };
                 return partitions.iter().map(start).collect();
             }
+        }
+    }
+}
+
+/// Partitions that are assigned and that this client does not know: whoever assigned them has newer metadata, as
+/// after partitions were added.
+struct Unknown {
+    /// When they are unknown for good, from the first time they were.
+    until: Option<Instant>,
+    attempts: u32,
+    backoff: Backoff,
+}
+
+impl Unknown {
+    fn new(core: &Core) -> Unknown {
+        let backoff = Backoff::new(&core.coordinator.cluster().options().backoff);
+        Unknown { until: None, attempts: 0, backoff }
+    }
+
+    fn may_appear(&mut self, core: &Core, error: &Error) -> bool {
+        let (now, wait) = (Instant::now(), Duration::from_millis(core.options.consumer.unknown_topic_wait_ms));
+        let is_unknown = matches!(error, Error::UnknownTopic { .. } | Error::UnknownPartition { .. });
+        is_unknown && now < *self.until.get_or_insert(now + wait)
+    }
+
+    /// Asks for newer metadata: at once the first time, then with waits.
+    async fn refresh(&mut self, core: &Core, partitions: &[TopicPartition]) {
+        if self.attempts > 0 {
+            tokio::time::sleep(self.backoff.next_wait()).await;
+        }
+        self.attempts += 1;
+        let mut names: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+        names.sort_unstable();
+        names.dedup();
+        if let Err(error) = named(core.coordinator.cluster(), &names, true).await {
+            tracing::debug!(%error, "topics of an assignment are looked up again");
         }
     }
 }
