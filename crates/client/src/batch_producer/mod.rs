@@ -202,6 +202,7 @@ impl<A: Aggregator> Shared<A> {
             match due {
                 Some(due) => {
                     tokio::select! {
+                        biased;
                         () = self.work.notified() => {}
                         () = tokio::time::sleep_until(due) => {}
                     }

@@ -96,11 +96,9 @@ impl Link {
 
     /// Renews the session before each end until the connection closes or a renewal fails, which closes it.
     pub(super) async fn keep_authenticated(self: Arc<Self>, sasl: Sasl, lifetime: Duration, timeout: Duration) {
-        let closed = self.shared.closed.subscribe();
-        let mut closed = closed;
         tokio::select! {
-            // The sender lives in `self`, so waiting cannot fail.
-            _ = closed.wait_for(|closed| *closed) => {}
+            biased;
+            () = self.shared.until_closed() => {}
             error = self.renew(&sasl, lifetime, timeout) => {
                 tracing::warn!(address = %self.address, %error, "re-authentication failed");
                 self.shared.close(&format!("re-authentication failed: {error}"));

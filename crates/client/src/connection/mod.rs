@@ -30,13 +30,14 @@ use kanat_protocol::{ErrorCode, frame};
 use kanat_telemetry::ConnectionMetrics;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 pub(crate) use self::in_flight::{Answer, Answered};
 use self::in_flight::{InFlight, Waiter};
 use self::throttle::Throttle;
+use crate::changes::Changes;
 use crate::error::{Error, Result};
 use crate::options::ClientOptions;
 use crate::transport::{Established, establish, late_alert};
@@ -46,19 +47,19 @@ use crate::versions;
 #[derive(Debug)]
 struct Shared {
     in_flight: Mutex<InFlight>,
-    closed: watch::Sender<bool>,
+    closed: Changes,
     frame_bytes_max: usize,
 }
 
 impl Shared {
     fn close(&self, reason: &str) {
         self.in_flight.lock().close(reason);
-        self.closed.send_replace(true);
+        self.closed.add();
     }
 
     async fn until_closed(&self) {
-        // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+        // Closing is the only change, and there is none before it.
+        self.closed.since(0).await;
     }
 }
 
@@ -148,7 +149,7 @@ impl Connection {
     {
         let shared = Arc::new(Shared {
             in_flight: Mutex::new(InFlight::new()),
-            closed: watch::Sender::new(false),
+            closed: Changes::default(),
             frame_bytes_max: options.frame_bytes_max,
         });
         let (frames, queued) = mpsc::unbounded_channel();

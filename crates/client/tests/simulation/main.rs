@@ -6,10 +6,11 @@
 //! * The records of one producer are in each partition in the order in which they were sent.
 //! * A consumer sees exactly the log: in order, without gap, nothing twice.
 //!
-//! Transactions have runs of their own, and rules, in [`transactions`].
+//! Transactions have runs of their own, and rules, in [`transactions`]; consumer groups in [`groups`].
 //!
 //! `KANAT_SIMULATION_SEED=<seed>` replays one seed and prints every frame and its history; `KANAT_SIMULATION_SEEDS=<count>`
-//! sets how many are run; for transactions these are `KANAT_TRANSACTIONS_SEED` and `KANAT_TRANSACTIONS_SEEDS`. A failure
+//! sets how many are run; for transactions these are `KANAT_TRANSACTIONS_SEED` and `KANAT_TRANSACTIONS_SEEDS`, for groups `KANAT_GROUPS_SEED` and
+//! `KANAT_GROUPS_SEEDS`. A failure
 //! names its seed. A seed repeats itself to the last byte and millisecond, which tests here assert.
 
 #![allow(
@@ -18,6 +19,7 @@
     reason = "a failed unwrap is a failed test, and its seed is printed"
 )]
 
+mod groups;
 mod history;
 mod plan;
 mod trace;
@@ -26,6 +28,7 @@ mod wire;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::history::History;
@@ -34,6 +37,8 @@ use crate::plan::Plan;
 /// Seeds run by default; each takes some milliseconds in an unoptimised build.
 const SEEDS: u64 = 3_000;
 const TRANSACTION_SEEDS: u64 = 200;
+/// Half of them of the classic protocol, half of the consumer protocol.
+const GROUP_SEEDS: u64 = 600;
 /// Seeds that are run twice to compare their traces.
 const REPEATED_SEEDS: u64 = 60;
 const THREADS: u64 = 2;
@@ -119,6 +124,25 @@ fn transactions_of_many_seeds_hold() {
     assert!(committed as u64 > 3 * seeds, "only {committed} transactions were committed: there is little to check");
 }
 
+#[test]
+fn groups_of_many_seeds_hold() {
+    if let Some(seed) = environment("KANAT_GROUPS_SEED") {
+        eprintln!("{:#?}", groups::Plan::draw(seed));
+        eprintln!("{:#?}", trace::print(|| groups::run(seed)));
+        return;
+    }
+    let all = Mutex::new(groups::Tally::default());
+    let (_, seeds) = run_seeds("KANAT_GROUPS", GROUP_SEEDS, |seed| {
+        let tally = groups::run(seed);
+        all.lock().unwrap().add(tally);
+        tally.commits
+    });
+    let (all, seeds) = (all.into_inner().unwrap(), usize::try_from(seeds).unwrap());
+    eprintln!("{all:?} in {seeds} runs");
+    let enough = all.commits > 3 * seeds && all.released > seeds && 10 * all.lost > seeds && 10 * all.taken > seeds;
+    assert!(enough, "there is little to check: {all:?}");
+}
+
 /// Runs seeds twice and compares every request and answer, and when they were sent.
 fn assert_repeats(seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
     for seed in seeds {
@@ -141,4 +165,11 @@ fn a_seed_repeats_every_request_and_answer() {
 #[test]
 fn a_seed_of_transactions_repeats_every_request_and_answer() {
     assert_repeats(0..REPEATED_SEEDS, |seed| drop(transactions::run(seed)));
+}
+
+#[test]
+fn a_seed_of_a_group_repeats_every_request_and_answer() {
+    assert_repeats(0..REPEATED_SEEDS, |seed| {
+        groups::run(seed);
+    });
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::history::{Fate, History, Sent};
 use crate::plan::{Disturbance, Plan};
-use crate::wire::Plug;
+use crate::wire::{Cable, Plug};
 
 pub(crate) const TOPIC: &str = "t";
 /// 2026-01-01.
@@ -53,9 +53,14 @@ pub(crate) async fn run(plan: Plan) -> History {
 }
 
 pub(crate) fn client_options(broker: &BrokerHandle) -> ClientOptions {
+    client_options_over(broker, &Arc::new(Cable::new(broker.dialer(), None)))
+}
+
+/// Options of a client that dials over this cable.
+pub(crate) fn client_options_over(broker: &BrokerHandle, cable: &Arc<Cable>) -> ClientOptions {
     let every: Vec<String> = (0..9).map_while(|node| broker.addr(node).ok()).collect();
     ClientOptions::new(every)
-        .with_connector(Arc::new(Plug(broker.dialer())))
+        .with_connector(Arc::new(Plug(Arc::clone(cable))))
         .with_request_timeout_ms(1_000)
         .with_connect_timeout_ms(1_000)
         .with_retry_timeout_ms(120_000)
