@@ -10,6 +10,7 @@ mod demo;
 mod interrupt;
 mod output;
 mod progress;
+mod prompt;
 
 use std::process::ExitCode;
 

@@ -394,7 +394,7 @@ pub(crate) struct UserArgs {
 pub(crate) enum UserCommand {
     /// Users and their mechanisms
     List,
-    /// Make a user or change its password, which is the first line of standard input
+    /// Make a user or change its password, which is asked for, or read from the first line of standard input
     Set {
         /// Its name
         user: String,

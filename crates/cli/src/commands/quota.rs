@@ -25,6 +25,7 @@ pub(super) async fn run(files: &FileArgs, args: &QuotaArgs) -> Result<()> {
             alter(&admin, entity, quotas, json).await
         }
         QuotaCommand::Delete { entity, quotas } => {
+            require_set(&admin, entity, quotas).await?;
             alter(&admin, entity, quotas.iter().map(|name| (name.clone(), None)).collect(), json).await
         }
     }
@@ -37,13 +38,17 @@ fn entity(args: &QuotaEntityArgs) -> QuotaEntity {
     given.map(|(kind, name)| (kind, Some(name).filter(|name| !name.is_empty()))).collect()
 }
 
-async fn list(admin: &Admin, args: &QuotaEntityArgs, json: bool) -> Result<()> {
+/// One filter for each part of an entity.
+fn filters(entity: QuotaEntity) -> Vec<QuotaFilter> {
     let filter = |(entity_type, name): (String, Option<String>)| QuotaFilter {
         entity_type,
         matches: name.map_or(QuotaMatch::Default, QuotaMatch::Exact),
     };
-    let filters: Vec<QuotaFilter> = entity(args).into_iter().map(filter).collect();
-    let found = admin.describe_quotas(&filters, false).await;
+    entity.into_iter().map(filter).collect()
+}
+
+async fn list(admin: &Admin, args: &QuotaEntityArgs, json: bool) -> Result<()> {
+    let found = admin.describe_quotas(&filters(entity(args)), false).await;
     let mut rows = Rows::new(&["user", "client_id", "ip", "quota", "value"]);
     for (entity, quotas) in found.map_err(|error| Error::kafka("listing quotas", error))? {
         let name = |kind: &str| match entity.get(kind) {
@@ -67,7 +72,8 @@ fn number(value: f64) -> Value {
     text.parse::<i64>().map_or_else(|_| json!(value), |whole| json!(whole))
 }
 
-async fn alter(admin: &Admin, args: &QuotaEntityArgs, quotas: BTreeMap<String, Option<f64>>, json: bool) -> Result<()> {
+/// The entity that quotas are changed of, and its name in messages.
+fn required_entity(args: &QuotaEntityArgs) -> Result<(QuotaEntity, String)> {
     let entity = entity(args);
     if entity.is_empty() {
         return Err(Error::MissingFlag { flag: "--user", purpose: "whose quotas; or --client-id, --ip" });
@@ -76,7 +82,26 @@ async fn alter(admin: &Admin, args: &QuotaEntityArgs, quotas: BTreeMap<String, O
         Some(name) => format!("{kind} {name}"),
         None => format!("default {kind}"),
     };
-    let subject = format!("quotas of {}", entity.iter().map(named).collect::<Vec<_>>().join(", "));
+    let name = entity.iter().map(named).collect::<Vec<_>>().join(", ");
+    Ok((entity, name))
+}
+
+/// Refuses to delete what is not set: brokers are content with it, and a wrong name would go unnoticed.
+async fn require_set(admin: &Admin, args: &QuotaEntityArgs, quotas: &[String]) -> Result<()> {
+    let (entity, name) = required_entity(args)?;
+    let action = format!("changing quotas of {name}");
+    let found = admin.describe_quotas(&filters(entity), true).await;
+    let found = found.map_err(|error| Error::kafka(action.as_str(), error))?;
+    let is_set = |quota: &&String| found.iter().any(|(_, set)| set.contains_key(*quota));
+    match quotas.iter().find(|quota| !is_set(quota)) {
+        Some(absent) => Err(Error::kafka(action, format!("{absent} is not set"))),
+        None => Ok(()),
+    }
+}
+
+async fn alter(admin: &Admin, args: &QuotaEntityArgs, quotas: BTreeMap<String, Option<f64>>, json: bool) -> Result<()> {
+    let (entity, name) = required_entity(args)?;
+    let subject = format!("quotas of {name}");
     let altered = admin.alter_quotas(&[QuotaAlteration { entity, quotas }], false).await;
     let altered = altered.map_err(|error| Error::kafka(format!("changing {subject}"), error))?;
     tell(json, altered.into_iter().map(|(_, outcome)| (subject.clone(), outcome)), "changing", "changed")

@@ -1,6 +1,6 @@
 //! `kanat user`: users that log in with SCRAM.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::BufRead;
 use std::path::Path;
 
 use kanat_client::{Admin, ScramMechanism, ScramUpsertion};
@@ -10,7 +10,8 @@ use serde_json::json;
 use super::client::connect;
 use super::outcomes::tell;
 use crate::args::{FileArgs, UserArgs, UserCommand};
-use crate::output::{Rows, complain};
+use crate::output::Rows;
+use crate::prompt;
 
 /// Does what the command line asks with users.
 pub(super) async fn run(files: &FileArgs, args: &UserArgs) -> Result<()> {
@@ -19,10 +20,13 @@ pub(super) async fn run(files: &FileArgs, args: &UserArgs) -> Result<()> {
     match &args.command {
         UserCommand::List => list(&admin, json).await,
         UserCommand::Set { user, mechanism, iterations, password_file } => {
-            if password_file.is_none() && std::io::stdin().is_terminal() {
-                complain(&format!("password of {user}, shown as you type it (--password-file reads a file):"));
+            let password = match password_file {
+                Some(path) => read_password(path).await?,
+                None => prompt::secret(&format!("password of {user}: ")).await?,
+            };
+            if password.is_empty() {
+                return Err(Error::kafka(format!("setting user {user}"), "the password is empty"));
             }
-            let password = read_password(password_file.as_deref()).await?;
             let upsertion =
                 ScramUpsertion { iterations: *iterations, ..ScramUpsertion::new(user, *mechanism, password) };
             let outcomes = admin.upsert_scram_users(&[upsertion]).await;
@@ -64,20 +68,14 @@ async fn delete(admin: &Admin, user: &str, mechanisms: &[ScramMechanism], json: 
     tell(json, outcomes, "deleting", "deleted")
 }
 
-/// The first line of a file or of standard input, read off the runtime: a terminal can keep it waiting for ever.
-async fn read_password(path: Option<&Path>) -> Result<String> {
-    let path = path.map(Path::to_owned);
+/// The first line of a file, read off the runtime: a pipe can keep it waiting for ever.
+async fn read_password(path: &Path) -> Result<String> {
+    let path = path.to_owned();
     let read = move || {
         let mut line = String::new();
-        match &path {
-            Some(path) => {
-                let file =
-                    std::fs::File::open(path).map_err(|source| Error::FileUnreadable { path: path.clone(), source })?;
-                std::io::BufReader::new(file).read_line(&mut line)
-            }
-            None => std::io::stdin().lock().read_line(&mut line),
-        }
-        .map_err(|error| Error::kafka("reading the password", error))?;
+        let file = std::fs::File::open(&path);
+        file.and_then(|file| std::io::BufReader::new(file).read_line(&mut line))
+            .map_err(|source| Error::FileUnreadable { path, source })?;
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     };
     let joined = tokio::task::spawn_blocking(read).await;

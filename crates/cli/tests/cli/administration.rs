@@ -20,7 +20,8 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let dev = Dev::start(folder.path(), flags);
         let shop = Shop { folder, dev };
-        shop.run("topic create orders --partitions 2").ok();
+        // The records are of 1970, which is older than what a topic keeps by default.
+        shop.run("topic create orders --partitions 2 --set retention.ms=60000000000000").ok();
         for partition in ["0", "1"] {
             let line = |id| format!("{{\"partition\":{partition},\"timestamp\":{},\"value\":\"{id}\"}}\n", 1_000 * id);
             let input: String = (1..=10).map(line).collect();
@@ -83,6 +84,12 @@ fn a_group_is_reset_only_when_told_to_and_never_under_its_members() {
         .fails(1, "error[KN-1207]: reading bad.csv failed: line 1 must be topic,partition,offset");
     shop.run("group reset copy --topic orders:7 --to-latest")
         .fails(1, "error[KN-1207]: asking for topic orders failed: it has no partition 7");
+    // One reason, one line.
+    let gone = shop.run("topic delete one two three");
+    assert_eq!(gone.stderr.lines().count(), 1, "{gone:?}");
+    gone.fails(1, "error[KN-1207]: deleting topic one, topic two, topic three failed: UNKNOWN_TOPIC_OR_PARTITION (3)");
+
+    shop.run("group export absent").fails(1, "error[KN-1207]: describing group absent failed: it does not exist");
 
     let listed: Vec<Value> = shop.run("group list --json").ok().messages();
     let names: Vec<&str> = listed.iter().map(|group| group["group"].as_str().unwrap()).collect();
@@ -206,6 +213,8 @@ fn users_and_quotas_are_set_listed_and_deleted() {
             json!({"user": "alice", "client_id": null, "ip": null, "quota": "producer_byte_rate", "value": 1_048_576}),
         ]
     );
+    shop.run("quota delete --user bob producer_byte_rate")
+        .fails(1, "error[KN-1207]: changing quotas of user bob failed: producer_byte_rate is not set");
     shop.run("quota delete --user alice producer_byte_rate").ok();
     assert_eq!(shop.run("quota list --json").ok().messages().len(), 1);
     shop.run("quota set producer_byte_rate=1").fails(1, "error[KN-1009]: ");

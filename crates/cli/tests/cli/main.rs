@@ -6,6 +6,8 @@ mod administration;
 mod against_a_broker;
 mod demo;
 mod files;
+#[cfg(unix)]
+mod prompt;
 mod properties;
 mod support;
 mod tools;

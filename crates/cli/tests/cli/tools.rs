@@ -89,7 +89,8 @@ fn records_are_printed_as_the_format_says() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(folder.path(), &[]);
     let run = |args: &[&str]| kanat(folder.path(), &[args, &["-b", &dev.bootstrap]].concat());
-    run(&["topic", "create", "t"]).ok();
+    // The records are older than what a topic keeps by default.
+    run(&["topic", "create", "t", "--set", "retention.ms=-1"]).ok();
     let lines = concat!(
         r#"{"timestamp":1769846400000,"key":"k","value":"v1","headers":[["a","1"],["b",null]]}"#,
         "\n",
@@ -110,7 +111,7 @@ fn records_are_printed_as_the_format_says() {
     // What was printed as JSON is what was sent, bytes that are no text included.
     let printed = read(&["--json"]);
     assert!(printed.contains(r#""value_base64":"/wA=""#), "{printed}");
-    run(&["topic", "create", "copy"]).ok();
+    run(&["topic", "create", "copy", "--set", "retention.ms=-1"]).ok();
     kanat_with_input(folder.path(), &["produce", "copy", "--json", "-b", &dev.bootstrap], &printed).ok();
     assert_eq!(run(&["consume", "copy", "-e", "--json"]).ok().stdout, printed);
 
@@ -156,6 +157,23 @@ fn a_group_goes_on_where_it_stopped_printing() {
     assert_eq!(run(&["consume", "t", "-g", "readers", "-e"]).ok().stdout, "d\n");
     assert_eq!(run(&["group", "export", "readers"]).ok().stdout, "t,0,4\n");
     run(&["consume", "t", "-g", "readers", "-o", "7"]).fails(1, "error[KN-1207]: reading in a group failed: ");
+}
+
+#[test]
+fn a_member_that_the_group_has_nothing_for_ends_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path(), &[]);
+    kanat(folder.path(), &["topic", "create", "t", "-b", &dev.bootstrap]).ok();
+    kanat_with_input(folder.path(), &["produce", "t", "-b", &dev.bootstrap], "seen\n").ok();
+    let consume = ["consume", "t", "-g", "readers", "-b", &dev.bootstrap];
+    let owner = command(folder.path(), &consume).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut owner = owner.unwrap();
+    let mut seen = [0; 5];
+    std::io::Read::read_exact(owner.stdout.as_mut().unwrap(), &mut seen).unwrap();
+    let without = kanat(folder.path(), &[&consume[..], &["-e"]].concat()).ok();
+    assert_eq!((without.stdout.as_str(), without.stderr.as_str()), ("", ""));
+    interrupt(&owner);
+    assert_eq!(owner.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use kanat_client::{
-    Client, GroupConsumer, GroupEvent, GroupOptions, GroupStart, Isolation, OffsetAndMetadata, OffsetSpec,
-    TopicPartition,
+    Client, DescribedMember, GroupConsumer, GroupEvent, GroupOptions, GroupStart, Isolation, OffsetAndMetadata,
+    OffsetSpec, TopicPartition,
 };
 use kanat_sync::{Error, Result};
 use tokio::time::{Instant, timeout};
@@ -19,6 +19,10 @@ const COMMIT_INTERVAL_MS: u64 = 1_000;
 
 /// Longest wait for records before the end is looked for, milliseconds.
 const IDLE_MS: u64 = 200;
+
+/// Time between two looks at the state of the group by a member that has nothing to read, milliseconds. Seen stable twice in
+/// one generation, the group has nothing for it: a cooperative group is stable for a moment before partitions move.
+const STABLE_MS: u64 = 1_000;
 
 /// Printed and not yet committed: the next offset by partition.
 type Printed = HashMap<TopicPartition, OffsetAndMetadata>;
@@ -42,7 +46,7 @@ pub(super) async fn consume(
     let options = options.with_start(start(args)?).with_consumer(fetching);
     let mut consumer = client.group_consumer(options).map_err(fail)?;
     let mut printed = Printed::new();
-    let reading = read(&mut consumer, args, &ends, &mut printed);
+    let reading = read(client, &mut consumer, args, &ends, &mut printed);
     let outcome = tokio::select! {
         outcome = reading => outcome,
         () = stop => Ok(()),
@@ -96,6 +100,7 @@ async fn ends(
 }
 
 async fn read(
+    client: &Client,
     consumer: &mut GroupConsumer,
     args: &ConsumeArgs,
     ends: &Option<HashMap<TopicPartition, i64>>,
@@ -103,7 +108,11 @@ async fn read(
 ) -> std::result::Result<(), Stop> {
     let mut printer = Printer::new(args);
     let mut committed_at = Instant::now();
+    let mut idle = Idle::default();
     while !printer.is_done() && !is_at_end(consumer, ends) {
+        if ends.is_some() && idle.is_left_out(client, consumer).await.map_err(Stop::Client)? {
+            return Ok(());
+        }
         if committed_at.elapsed() >= Duration::from_millis(COMMIT_INTERVAL_MS) && !printed.is_empty() {
             commit(consumer, printed).await?;
             committed_at = Instant::now();
@@ -145,4 +154,37 @@ fn is_at_end(consumer: &GroupConsumer, ends: &Option<HashMap<TopicPartition, i64
     let assigned = consumer.assignment();
     let is_done = |(partition, position): &(TopicPartition, i64)| ends.get(partition).is_none_or(|end| position >= end);
     !assigned.is_empty() && assigned.iter().all(is_done)
+}
+
+/// Finds out that a group has no partition for this member.
+#[derive(Debug, Default)]
+struct Idle {
+    /// When the group was looked at last.
+    looked_at: Option<Instant>,
+    /// The generation it was stable in then.
+    stable_in: Option<i32>,
+}
+
+impl Idle {
+    /// Whether the group is stable and this member has nothing to read, at two looks in a row.
+    async fn is_left_out(&mut self, client: &Client, consumer: &GroupConsumer) -> kanat_client::Result<bool> {
+        let member = consumer.group_metadata();
+        if !consumer.assignment().is_empty() || member.generation < 0 {
+            *self = Self::default();
+            return Ok(false);
+        }
+        let now = Instant::now();
+        if now.duration_since(*self.looked_at.get_or_insert(now)) < Duration::from_millis(STABLE_MS) {
+            return Ok(false);
+        }
+        self.looked_at = Some(now);
+        let described = client.admin().describe_groups(&[&member.group_id]).await?;
+        let has_nothing = described.into_iter().filter_map(|(_, outcome)| outcome.ok()).any(|group| {
+            let nothing = |other: &DescribedMember| other.member_id == member.member_id && other.assigned.is_empty();
+            group.state == "Stable" && group.members.iter().any(nothing)
+        });
+        let stable_in = has_nothing.then_some(member.generation);
+        let before = std::mem::replace(&mut self.stable_in, stable_in);
+        Ok(stable_in.is_some() && before == stable_in)
+    }
 }

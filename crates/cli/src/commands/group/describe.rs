@@ -19,17 +19,7 @@ pub(super) async fn run(client: &Client, groups: &[String], members: bool, json:
         names.extend(all.map_err(|error| Error::kafka("listing groups", error))?.into_iter().map(|group| group.group));
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let described = admin.describe_groups(&names).await;
-    let described = described.map_err(|error| Error::kafka(format!("describing group {}", names.join(", ")), error))?;
-    for (index, (name, outcome)) in described.into_iter().enumerate() {
-        let action = || format!("describing group {name}");
-        let group = outcome.map_err(|error| match error.code() {
-            Some(ErrorCode::GroupIdNotFound) => Error::kafka(action(), "it does not exist"),
-            _ => Error::kafka(action(), error),
-        })?;
-        if group.state == "Dead" {
-            return Err(Error::kafka(action(), "it does not exist"));
-        }
+    for (index, group) in describe(client, &names).await?.into_iter().enumerate() {
         let rows = if members { member_rows(&group) } else { offset_rows(client, &group).await? };
         if json {
             line(&document(&group, members, &rows).to_string());
@@ -51,6 +41,21 @@ pub(super) async fn run(client: &Client, groups: &[String], members: bool, json:
         rows.show(false, none);
     }
     Ok(())
+}
+
+/// Descriptions of groups that exist.
+pub(super) async fn describe(client: &Client, names: &[&str]) -> Result<Vec<DescribedGroup>> {
+    let described = client.admin().describe_groups(names).await;
+    let described = described.map_err(|error| Error::kafka(format!("describing group {}", names.join(", ")), error))?;
+    let existing = |(name, outcome): (String, kanat_client::Result<DescribedGroup>)| {
+        let action = format!("describing group {name}");
+        match outcome {
+            Ok(group) if group.state != "Dead" => Ok(group),
+            Err(error) if error.code() != Some(ErrorCode::GroupIdNotFound) => Err(Error::kafka(action, error)),
+            Ok(_) | Err(_) => Err(Error::kafka(action, "it does not exist")),
+        }
+    };
+    described.into_iter().map(existing).collect()
 }
 
 fn document(group: &DescribedGroup, members: bool, rows: &Rows) -> Value {

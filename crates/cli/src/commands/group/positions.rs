@@ -7,6 +7,7 @@ use kanat_client::{Client, Isolation, OffsetAndMetadata, OffsetSpec, TopicPartit
 use kanat_sync::{Error, Result};
 use serde_json::json;
 
+use super::describe::describe;
 use crate::output::Rows;
 
 /// Every committed offset of a group, by partition.
@@ -38,9 +39,16 @@ pub(super) async fn offsets(
 }
 
 /// Prints the committed offsets of a group, `topic,partition,offset` a line.
+///
+/// # Errors
+/// A group that does not exist is one.
 pub(super) async fn export(client: &Client, group: &str, json: bool) -> Result<()> {
     let mut rows = Rows::new(&["topic", "partition", "offset"]);
     let committed = committed(client, group).await?;
+    if committed.is_empty() {
+        // Nothing tells a group that was never there from one without offsets but its description.
+        describe(client, &[group]).await?;
+    }
     for (partition, position) in &committed {
         if json {
             rows.push(vec![json!(&*partition.topic), json!(partition.partition), json!(position.offset)]);
