@@ -440,7 +440,7 @@ impl Error {
     }
 
     /// Whether doing the same again may succeed without anybody changing anything: lost connections, leader moves, a
-    /// coordinator that loads. Says nothing about whether the first attempt was applied.
+    /// coordinator that loads or writes the markers of the transaction before. Says nothing about whether the first attempt was applied.
     pub fn is_retriable(&self) -> bool {
         match self {
             Error::Connect { .. }
@@ -448,7 +448,9 @@ impl Error {
             | Error::ConnectionLost { .. }
             | Error::RequestTimeout { .. }
             | Error::NoLeader { .. } => true,
-            Error::Server { code, .. } => code.is_retriable(),
+            // Kafka's own table does not count the second one, but its leaders answer it to a produce request of the next
+            // transaction while markers are being written.
+            Error::Server { code, .. } => code.is_retriable() || *code == ErrorCode::ConcurrentTransactions,
             _ => false,
         }
     }

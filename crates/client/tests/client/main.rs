@@ -13,6 +13,7 @@ mod group_consumer;
 mod membership;
 mod operation;
 mod partition_client;
+mod peers_faults;
 mod producer;
 mod rskafka_batch_producer;
 mod rskafka_client;

@@ -151,6 +151,24 @@ async fn a_transaction_that_lost_a_record_can_only_be_aborted() {
     }
 }
 
+/// A leader answers so to the first batch of a transaction while the markers of the one before are being written.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_wait_for_the_markers_of_the_transaction_before() {
+    for level in LEVELS {
+        let broker = broker(level).await;
+        let client = client(&broker).await;
+        let mut producer = producer(&client, "tx").await;
+        let busy = FaultRule::new(FaultAction::Error(ErrorCode::ConcurrentTransactions)).on(ApiKey::Produce);
+        let busy = broker.faults().add(busy.times(3));
+        let transaction = producer.begin().await.unwrap();
+        drop(transaction.send(to(0, "one")).await.unwrap());
+        drop(transaction.send(to(0, "two")).await.unwrap());
+        within("commit", transaction.commit()).await.unwrap();
+        assert_eq!(broker.faults().hits(busy), 3);
+        assert_eq!(committed(&client).await, HashMap::from([(0, vec!["one".to_owned(), "two".to_owned()])]));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_commit_of_unknown_outcome_the_next_transaction_begins_when_it_is_decided() {
     for level in LEVELS {
