@@ -111,6 +111,11 @@ node_pid() { # DIR NODE
   cat "$1/$2/pid" 2>/dev/null
 }
 
+node_runs() { # DIR NODE
+  local pid
+  pid=$(node_pid "$1" "$2") && kill -0 "$pid" 2>/dev/null
+}
+
 await_node() { # DIR NODE
   local pid port deadline=$((SECONDS + START_TIMEOUT_S))
   pid=$(node_pid "$1" "$2")
@@ -217,7 +222,7 @@ destroy)
 stop-node) end_node "$dir" "$1" TERM ;;
 kill-node) end_node "$dir" "$1" KILL ;;
 start-node)
-  launch_node "$dir" "$1"
+  node_runs "$dir" "$1" || launch_node "$dir" "$1"
   await_node "$dir" "$1"
   ;;
 *) fail "unknown command '$command'" ;;

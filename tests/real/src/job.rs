@@ -216,7 +216,7 @@ fn finish_within(child: Child, patience: Duration) -> Option<Output> {
 }
 
 /// The program under test: `KANAT_BIN`, or the debug build of this work tree, which is brought up to date first.
-pub(crate) fn kanat() -> Command {
+pub fn kanat() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| match std::env::var_os("KANAT_BIN") {
         Some(path) => PathBuf::from(path),

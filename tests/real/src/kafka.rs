@@ -1,12 +1,14 @@
 //! Apache Kafka clusters, one and three nodes, and topics filled by Kafka's own producer.
 
 use std::io::{BufWriter, Write};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use kanat_bench::Shape;
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::program::{peers_dir, run, run_with_input};
 
@@ -28,6 +30,21 @@ pub struct Contents {
     pub partitions: u32,
     /// Further options of `tests/peers/java/Load.java`: codec, transactions, compaction.
     pub options: Vec<&'static str>,
+}
+
+/// The cluster of [`Kafka::three`], for as long as this is held.
+#[derive(Debug)]
+pub struct ThreeNodes {
+    kafka: &'static Kafka,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for ThreeNodes {
+    type Target = &'static Kafka;
+
+    fn deref(&self) -> &&'static Kafka {
+        &self.kafka
+    }
 }
 
 impl Kafka {
@@ -66,13 +83,32 @@ impl Kafka {
         Kafka { dir, bootstrap: bootstrap.trim().to_owned() }
     }
 
-    /// The one-node cluster that the tests of a process share.
+    /// The one-node cluster that the tests of a process share. Clients that do not log in may do everything, and it has an
+    /// authorizer to keep access control entries.
     ///
     /// # Panics
     /// When it does not start.
     pub fn shared() -> &'static Kafka {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
-        SHARED.get_or_init(|| Kafka::start(1))
+        let settings = [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+        ];
+        SHARED.get_or_init(|| Kafka::start_with(1, &settings))
+    }
+
+    /// The cluster of three nodes that the tests of a process have in turn, with all nodes running.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn three() -> ThreeNodes {
+        static CLUSTER: OnceLock<Kafka> = OnceLock::new();
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
+        let kafka = CLUSTER.get_or_init(|| Kafka::start(3));
+        // A test that failed may have left some of them dead.
+        (1..=3).for_each(|node| kafka.start_node(node));
+        ThreeNodes { kafka, _turn: turn }
     }
 
     /// `host:port` of every node, separated by commas.
@@ -149,7 +185,15 @@ impl Kafka {
         self.control("kill-node", node);
     }
 
-    /// Starts a node that was killed or stopped, and waits until it answers.
+    /// Ends a node with SIGTERM: it hands over what it leads. Nodes count from 1.
+    ///
+    /// # Panics
+    /// When the script fails.
+    pub fn stop_node(&self, node: u32) {
+        self.control("stop-node", node);
+    }
+
+    /// Starts a node that was killed or stopped, and waits until it answers. One that runs is left alone.
     ///
     /// # Panics
     /// When it does not start.

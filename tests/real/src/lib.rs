@@ -11,7 +11,7 @@ mod program;
 mod table;
 
 pub use broker::DevBroker;
-pub use job::{Cost, Job, Layout, Outcome};
-pub use kafka::{Contents, Kafka};
+pub use job::{Cost, Job, Layout, Outcome, kanat};
+pub use kafka::{Contents, Kafka, ThreeNodes};
 pub use program::{peers_dir, run, run_with_input};
 pub use table::Table;

@@ -1,6 +1,5 @@
 //! Three nodes, one of which dies.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kanat_bench::Shape;
@@ -30,7 +29,7 @@ async fn send(producer: &Producer, topic: &str, numbers: std::ops::Range<u64>) {
 }
 
 /// Sends all records; `node` is killed when the first quarter is on its way, and comes back before the last.
-async fn produce_through_a_death(kafka: &Arc<Kafka>, topic: &str, node: u32) {
+async fn produce_through_a_death(kafka: &'static Kafka, topic: &str, node: u32) {
     let client = Client::connect(ClientOptions::new(kafka.bootstrap().split(','))).await.unwrap();
     client.admin().create_topic(&NewTopic::new(topic, PARTITIONS).with_config("retention.ms", "-1")).await.unwrap();
     let producer = client.producer(ProducerOptions::default()).unwrap();
@@ -43,20 +42,22 @@ async fn produce_through_a_death(kafka: &Arc<Kafka>, topic: &str, node: u32) {
 }
 
 /// Runs something that blocks while other futures go on.
-async fn on_a_thread(kafka: &Arc<Kafka>, work: impl FnOnce(&Kafka) + Send + 'static) {
-    let kafka = Arc::clone(kafka);
-    tokio::task::spawn_blocking(move || work(&kafka)).await.unwrap();
+async fn on_a_thread(kafka: &'static Kafka, work: impl FnOnce(&Kafka) + Send + 'static) {
+    tokio::task::spawn_blocking(move || work(kafka)).await.unwrap();
 }
 
 /// A node that is killed while its partitions are written, and others while they are read, cost time and no records.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_a_node_costs_no_record() {
-    let kafka = Arc::new(Kafka::start(3));
+    let cluster = Kafka::three().await;
+    let kafka: &Kafka = &cluster;
     let topic = "cluster";
-    tokio::time::timeout(PATIENCE, produce_through_a_death(&kafka, topic, 1)).await.expect("records are acknowledged");
+    tokio::time::timeout(PATIENCE, produce_through_a_death(&cluster, topic, 1))
+        .await
+        .expect("records are acknowledged");
     let offsets = kafka.offsets_file(topic);
 
-    let job = Job::new(&kafka, topic, Layout::Normalized, 16.0);
+    let job = Job::new(kafka, topic, Layout::Normalized, 16.0);
     let running = job.spawn_sync();
     kafka.kill_node(2);
     job.finish(running, PATIENCE);
@@ -67,7 +68,7 @@ async fn the_death_of_a_node_costs_no_record() {
     assert_eq!(job.table().query(order), [] as [serde_json::Value; 0], "ids grow along every partition");
 
     // The killed node is down when this run begins, and is among the bootstrap servers.
-    let job = Job::new(&kafka, topic, Layout::Raw, 16.0);
+    let job = Job::new(kafka, topic, Layout::Raw, 16.0);
     let running = job.spawn_sync();
     kafka.start_node(2);
     kafka.kill_node(3);

@@ -302,8 +302,8 @@ async fn patterns_and_expansions_are_picked_up() {
 /// does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_outlive_every_node() {
-    let kafka = Arc::new(Kafka::start(3));
-    let client = connect(&kafka).await;
+    let cluster = Kafka::three().await;
+    let client = connect(&cluster).await;
     let mut groups = Vec::new();
     for (topic, protocol) in [("rolling-1", GroupProtocol::Classic), ("rolling-2", GroupProtocol::Consumer)] {
         client.admin().create_topic(&NewTopic::new(topic, PARTITIONS)).await.unwrap();
@@ -316,8 +316,8 @@ async fn groups_outlive_every_node() {
     }
     for node in 1..=3_u32 {
         let blocking = |work: fn(&Kafka, u32)| {
-            let kafka = Arc::clone(&kafka);
-            tokio::task::spawn_blocking(move || work(&kafka, node))
+            let kafka = *cluster;
+            tokio::task::spawn_blocking(move || work(kafka, node))
         };
         blocking(Kafka::kill_node).await.unwrap();
         for (topic, ..) in &groups {

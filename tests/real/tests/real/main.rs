@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
 
 mod admin;
+mod cli;
 mod cluster;
 mod consume;
 mod exchange;
@@ -12,8 +13,10 @@ mod golden;
 mod groups;
 mod interop;
 mod kill;
+mod numbered;
 mod produce;
 mod security;
 mod seen;
+mod socks;
 mod sync;
 mod transactions;
