@@ -15,6 +15,9 @@ pub enum Error {
     /// A schema cannot be built. Java: `SchemaBuilderException`.
     #[error("{0}")]
     Schema(String),
+    /// Something names what is not there. Java: `IllegalArgumentException`.
+    #[error("{0}")]
+    Argument(String),
     /// A connector cannot go on. Java: `ConnectException`.
     #[error("{0}")]
     Connect(String),
@@ -55,6 +58,7 @@ impl Error {
             Error::Config(_) => "org.apache.kafka.common.config.ConfigException",
             Error::Data(_) => "org.apache.kafka.connect.errors.DataException",
             Error::Schema(_) => "org.apache.kafka.connect.errors.SchemaBuilderException",
+            Error::Argument(_) => "java.lang.IllegalArgumentException",
             Error::Connect(_) => "org.apache.kafka.connect.errors.ConnectException",
             Error::Retriable(_) => "org.apache.kafka.connect.errors.RetriableException",
         }

@@ -11,6 +11,9 @@
 //!
 //! Names follow the Java API, so that its documentation is of use here too.
 
+// Derived code names this crate as others do.
+extern crate self as kanat_connect;
+
 pub mod config;
 pub mod connector;
 pub mod converter;

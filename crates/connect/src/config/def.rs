@@ -181,7 +181,15 @@ impl ConfigDef {
             let name = format!("{prefix}{}", key.name);
             let group = group.map(str::to_owned).or_else(|| key.group.clone());
             let dependents = key.dependents.iter().map(|dependent| format!("{prefix}{dependent}")).collect();
-            let key = ConfigKey { name: name.clone(), group, order, dependents, ..key.clone() };
+            let validator = key.validator.clone().map(|inner| {
+                let embedded: Arc<dyn Validator> = Arc::new(Embedded { prefix: prefix.to_owned(), inner });
+                embedded
+            });
+            let recommender = key.recommender.clone().map(|inner| {
+                let embedded: Arc<dyn Recommender> = Arc::new(Embedded { prefix: prefix.to_owned(), inner });
+                embedded
+            });
+            let key = ConfigKey { name: name.clone(), group, order, dependents, validator, recommender, ..key.clone() };
             self.keys.entry(name).or_insert(key);
         }
     }
@@ -253,6 +261,45 @@ impl ConfigDef {
             }
         }
         report
+    }
+}
+
+/// A check or advice that knows the keys of its own definition by their own names, as in Kafka.
+struct Embedded<T: ?Sized> {
+    prefix: String,
+    inner: Arc<T>,
+}
+
+impl<T: ?Sized> Embedded<T> {
+    fn own<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(self.prefix.as_str()).unwrap_or(name)
+    }
+
+    fn own_values(&self, parsed: &Parsed) -> Parsed {
+        let own = |(name, value): (&String, &ConfigValue)| {
+            name.strip_prefix(self.prefix.as_str()).map(|name| (name.to_owned(), value.clone()))
+        };
+        parsed.iter().filter_map(own).collect()
+    }
+}
+
+impl Validator for Embedded<dyn Validator> {
+    fn ensure_valid(&self, name: &str, value: &ConfigValue) -> Result<()> {
+        self.inner.ensure_valid(self.own(name), value)
+    }
+
+    fn describe(&self) -> Option<String> {
+        self.inner.describe()
+    }
+}
+
+impl Recommender for Embedded<dyn Recommender> {
+    fn valid_values(&self, name: &str, parsed: &Parsed) -> Vec<ConfigValue> {
+        self.inner.valid_values(self.own(name), &self.own_values(parsed))
+    }
+
+    fn visible(&self, name: &str, parsed: &Parsed) -> bool {
+        self.inner.visible(self.own(name), &self.own_values(parsed))
     }
 }
 

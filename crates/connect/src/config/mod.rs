@@ -4,6 +4,8 @@
 //! `/config/validate` answers with. Types, rules and messages are those of Kafka's `ConfigDef`.
 
 mod def;
+mod options;
+mod page;
 mod parse;
 mod password;
 mod report;
@@ -12,12 +14,15 @@ mod value;
 
 use std::collections::BTreeMap;
 
+pub use kanat_connect_derive::ConfigOptions;
+
 pub use self::def::{ConfigDef, ConfigKey, Importance, Parsed, Width};
+pub use self::options::{ClassName, ConfigOptions, NoClasses, OptionType, read_option};
 pub use self::parse::ClassNames;
 pub use self::password::Password;
 pub use self::report::{ConfigReport, ReportedValue};
 pub use self::validators::{
-    Recommender, Validator, at_least, between, non_empty_string, non_null, one_of, one_of_any_case,
+    Recommender, Validator, at_least, between, described, non_empty_string, non_null, one_of, one_of_any_case,
 };
 pub use self::value::{ConfigType, ConfigValue};
 

@@ -14,6 +14,35 @@ pub trait Validator: Send + Sync {
     /// # Errors
     /// [`Error::Config`] when the value will not do.
     fn ensure_valid(&self, name: &str, value: &ConfigValue) -> Result<()>;
+
+    /// What is valid, for people: a list of values or a few words.
+    fn describe(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A check that says what it takes.
+struct Described<F> {
+    text: String,
+    check: F,
+}
+
+impl<F: Fn(&str, &ConfigValue) -> Result<()> + Send + Sync> Validator for Described<F> {
+    fn ensure_valid(&self, name: &str, value: &ConfigValue) -> Result<()> {
+        (self.check)(name, value)
+    }
+
+    fn describe(&self) -> Option<String> {
+        Some(self.text.clone())
+    }
+}
+
+/// A check, and in words what it takes.
+pub fn described(
+    text: impl Into<String>,
+    check: impl Fn(&str, &ConfigValue) -> Result<()> + Send + Sync + 'static,
+) -> Arc<dyn Validator> {
+    Arc::new(Described { text: text.into(), check })
 }
 
 impl<F: Fn(&str, &ConfigValue) -> Result<()> + Send + Sync> Validator for F {
@@ -49,12 +78,12 @@ fn refuse(name: &str, value: &ConfigValue, reason: &str) -> Error {
 
 /// A number that is not smaller than `min`.
 pub fn at_least(min: i64) -> Arc<dyn Validator> {
-    Arc::new(move |name: &str, value: &ConfigValue| range(name, value, Some(min), None))
+    described(format!("at least {min}"), move |name, value| range(name, value, Some(min), None))
 }
 
 /// A number from `min` to `max`, both included.
 pub fn between(min: i64, max: i64) -> Arc<dyn Validator> {
-    Arc::new(move |name: &str, value: &ConfigValue| range(name, value, Some(min), Some(max)))
+    described(format!("{min} to {max}"), move |name, value| range(name, value, Some(min), Some(max)))
 }
 
 fn range(name: &str, value: &ConfigValue, min: Option<i64>, max: Option<i64>) -> Result<()> {
@@ -75,7 +104,7 @@ fn range(name: &str, value: &ConfigValue, min: Option<i64>, max: Option<i64>) ->
 
 /// One of these texts.
 pub fn one_of(texts: &'static [&'static str]) -> Arc<dyn Validator> {
-    Arc::new(move |name: &str, value: &ConfigValue| {
+    described(texts.join(", "), move |name, value| {
         if value.as_str().is_some_and(|text| texts.contains(&text)) {
             return Ok(());
         }
@@ -85,7 +114,7 @@ pub fn one_of(texts: &'static [&'static str]) -> Arc<dyn Validator> {
 
 /// One of these texts in any case, or null.
 pub fn one_of_any_case(texts: &'static [&'static str]) -> Arc<dyn Validator> {
-    Arc::new(move |name: &str, value: &ConfigValue| {
+    described(format!("{}, in any case", texts.join(", ")), move |name, value| {
         let known = |text: &str| texts.iter().any(|known| known.eq_ignore_ascii_case(text));
         if value.as_str().is_none_or(known) {
             return Ok(());
@@ -96,7 +125,7 @@ pub fn one_of_any_case(texts: &'static [&'static str]) -> Arc<dyn Validator> {
 
 /// A text that is not empty, or null.
 pub fn non_empty_string() -> Arc<dyn Validator> {
-    Arc::new(|name: &str, value: &ConfigValue| match value.as_str() {
+    described("text that is not empty", |name, value| match value.as_str() {
         Some("") => Err(refuse(name, value, "String must be non-empty")),
         _ => Ok(()),
     })
@@ -104,7 +133,7 @@ pub fn non_empty_string() -> Arc<dyn Validator> {
 
 /// Anything but null.
 pub fn non_null() -> Arc<dyn Validator> {
-    Arc::new(|name: &str, value: &ConfigValue| match value {
+    described("anything but null", |name, value| match value {
         ConfigValue::Null => Err(refuse(name, value, "entry must be non null")),
         _ => Ok(()),
     })

@@ -17,6 +17,7 @@ pub use self::bytes::ByteArrayConverter;
 pub use self::json::{DecimalFormat, JsonConverter, JsonConverterOptions};
 pub use self::numbers::{NumberConverter, NumberKind};
 pub use self::simple_header::SimpleHeaderConverter;
+pub(crate) use self::simple_header::{parse as parse_header, text as write_header};
 pub use self::string::{Encoding, StringConverter};
 use crate::data::{Schema, Value};
 use crate::error::Result;

@@ -102,7 +102,7 @@ impl Value {
             Value::Float32(_) => "java.lang.Float",
             Value::Float64(_) => "java.lang.Double",
             Value::String(_) => "java.lang.String",
-            Value::Bytes(_) => "java.nio.HeapByteBuffer",
+            Value::Bytes(_) => "[B",
             Value::Array(_) => "java.util.ArrayList",
             Value::Map(_) => "java.util.HashMap",
             Value::Struct(_) => "org.apache.kafka.connect.data.Struct",

@@ -56,7 +56,8 @@ impl JavaRegex {
         let Some(found) = found else { return Ok(None) };
         let Some(place) = found.get(0) else { return Ok(None) };
         let mut replaced = text[..place.start()].to_owned();
-        replacement.expand(&found, &mut replaced)?;
+        let names: Vec<&str> = self.find.capture_names().flatten().collect();
+        replacement.expand(&found, &names, &mut replaced)?;
         replaced.push_str(&text[place.end()..]);
         Ok(Some(replaced))
     }
@@ -132,19 +133,21 @@ impl Replacement {
         Replacement { parts, broken }
     }
 
-    fn expand(&self, found: &Captures<'_>, out: &mut String) -> Result<()> {
+    fn expand(&self, found: &Captures<'_>, names: &[&str], out: &mut String) -> Result<()> {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Name(name) => {
-                    let group = found.name(name);
-                    out.push_str(group.map_or("", |group| group.as_str()));
+                    if !names.contains(&name.as_str()) {
+                        return Err(Error::Argument(format!("No group with name {{{name}}}")));
+                    }
+                    out.push_str(found.name(name).map_or("", |group| group.as_str()));
                 }
                 Part::Group(digits) => {
                     let (group, rest) = widest_group(digits, found.len());
                     let Some(group) = group else {
                         let first = &digits[..1];
-                        return Err(Error::data(format!("No group {first}")));
+                        return Err(Error::Argument(format!("No group {first}")));
                     };
                     out.push_str(found.get(group).map_or("", |group| group.as_str()));
                     out.push_str(rest);
@@ -152,7 +155,7 @@ impl Replacement {
             }
         }
         match self.broken {
-            Some(message) => Err(Error::data(message)),
+            Some(message) => Err(Error::Argument(message.to_owned())),
             None => Ok(()),
         }
     }

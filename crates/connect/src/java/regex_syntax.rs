@@ -25,8 +25,14 @@ const PROPERTIES: [(&str, &str); 13] = [
 /// # Errors
 /// Java's message: what, `near index` where, and the pattern with a caret under the place.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
-    let mut translator =
-        Translator { pattern: pattern.chars().collect(), at: 0, out: String::new(), groups: 0, dot_all: false };
+    let mut translator = Translator {
+        pattern: pattern.chars().collect(),
+        at: 0,
+        out: String::new(),
+        groups: 0,
+        names: Vec::new(),
+        dot_all: false,
+    };
     translator.pattern()?;
     Ok(translator.out)
 }
@@ -37,6 +43,8 @@ struct Translator {
     out: String,
     /// Groups that are open.
     groups: usize,
+    /// Names of groups so far.
+    names: Vec<String>,
     /// Whether the dot fits line ends, by a flag at the start of the pattern.
     dot_all: bool,
 }
@@ -73,7 +81,7 @@ impl Translator {
                 '.' if !self.dot_all => self.out.push_str(NOT_A_LINE_END),
                 '(' => {
                     self.groups += 1;
-                    self.open_group();
+                    self.open_group()?;
                     repeatable = false;
                     continue;
                 }
@@ -94,7 +102,19 @@ impl Translator {
                 }
                 // Plain in Java, special elsewhere.
                 '#' | '&' | '~' | '-' | ']' | '}' => self.literal(one),
-                '{' => self.repetition()?,
+                '*' | '+' | '?' | '{' => {
+                    if one == '{' {
+                        self.repetition()?
+                    } else {
+                        self.out.push(one)
+                    }
+                    if let Some(kind) = self.peek().filter(|next| matches!(next, '+' | '?')) {
+                        self.at += 1;
+                        self.out.push(kind);
+                    }
+                    repeatable = false;
+                    continue;
+                }
                 other => self.out.push(other),
             }
             repeatable = true;
@@ -113,7 +133,7 @@ impl Translator {
     }
 
     /// Behind `(`: flags that hold to the end of the pattern are noticed.
-    fn open_group(&mut self) {
+    fn open_group(&mut self) -> Result<(), String> {
         self.out.push('(');
         let rest: String = self.pattern[self.at..].iter().take_while(|one| **one != ')' && **one != ':').collect();
         if let Some(flags) = rest.strip_prefix('?')
@@ -123,6 +143,13 @@ impl Translator {
                 .is_some_and(|on| on.contains('s') && on.chars().all(|flag| flag.is_ascii_lowercase()))
         {
             self.dot_all = true;
+        }
+        if let Some((name, _)) = rest.strip_prefix("?<").and_then(|rest| rest.split_once('>')) {
+            if self.names.iter().any(|known| known == name) {
+                let place = self.at + 2 + name.chars().count();
+                return Err(self.error(&format!("Named capturing group <{name}> is already defined"), Some(place)));
+            }
+            self.names.push(name.to_owned());
         }
         if rest.starts_with('?') {
             // What follows the question mark is no quantifier, and no literal either.
@@ -136,6 +163,7 @@ impl Translator {
                 }
             }
         }
+        Ok(())
     }
 
     /// Behind `{`, which must be a count.
@@ -143,12 +171,18 @@ impl Translator {
         let start = self.at;
         let count: String = self.pattern[start..].iter().take_while(|one| **one != '}').collect();
         if !count.starts_with(|one: char| one.is_ascii_digit()) {
-            return Err(self.error("Illegal repetition", start.checked_sub(2)));
+            return Err(self.error("Illegal repetition", Some(start)));
         }
         let valid = count.chars().all(|one| one.is_ascii_digit() || one == ',') && count.matches(',').count() <= 1;
         let end = start + count.chars().count();
         if !valid || end >= self.pattern.len() {
             return Err(self.error("Unclosed counted closure", Some(end.min(self.pattern.len()))));
+        }
+        if let Some((min, max)) = count.split_once(',')
+            && let (Ok(min), Ok(max)) = (min.parse::<u32>(), max.parse::<u32>())
+            && min > max
+        {
+            return Err(self.error("Illegal repetition range", Some(end)));
         }
         self.out.push('{');
         self.out.push_str(&count);

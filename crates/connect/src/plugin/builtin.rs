@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ConverterPlugin, ConverterUse, HeaderConverterPlugin, Plugins};
 use crate::VERSION;
 use crate::config::{
-    ClassNames, ConfigDef, ConfigKey, ConfigType, ConfigValue, Importance, Parsed, Properties, Width, one_of,
+    ConfigDef, ConfigKey, ConfigType, ConfigValue, Importance, NoClasses, Parsed, Properties, Width, one_of,
     one_of_any_case,
 };
 use crate::converter::{
@@ -16,6 +16,11 @@ use crate::error::{Error, Result};
 
 /// Adds everything.
 pub(super) fn register(plugins: &mut Plugins) {
+    crate::transform::register(plugins);
+    converters(plugins);
+}
+
+fn converters(plugins: &mut Plugins) {
     macro_rules! converter {
         ($class:literal, $config_def:expr, $make:expr) => {
             plugins.add_converter(ConverterPlugin {
@@ -59,16 +64,6 @@ pub(super) fn register(plugins: &mut Plugins) {
         config_def: ConfigDef::new,
         build: |_| Ok(Arc::new(SimpleHeaderConverter)),
     });
-}
-
-/// Nothing here has keys that name classes.
-#[derive(Debug)]
-struct NoClasses;
-
-impl ClassNames for NoClasses {
-    fn resolve(&self, _name: &str) -> Option<String> {
-        None
-    }
 }
 
 /// Values of a converter's keys. The worker knows what it uses a converter for, so users need not say it.

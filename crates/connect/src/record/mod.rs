@@ -56,6 +56,35 @@ pub struct Record {
     pub headers: Headers,
 }
 
+impl fmt::Display for Record {
+    /// As Java shows it in messages.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ConnectRecord{{topic='{}', kafkaPartition=", self.topic)?;
+        write_optional(formatter, self.partition.as_ref())?;
+        write!(formatter, ", key={}, keySchema=", self.key.value)?;
+        write_optional(formatter, self.key.schema.as_ref())?;
+        write!(formatter, ", value={}, valueSchema=", self.value.value)?;
+        write_optional(formatter, self.value.schema.as_ref())?;
+        formatter.write_str(", timestamp=")?;
+        write_optional(formatter, self.timestamp.as_ref())?;
+        formatter.write_str(", headers=ConnectHeaders(headers=")?;
+        for (index, header) in self.headers.iter().enumerate() {
+            let separator = if index > 0 { ", " } else { "" };
+            write!(formatter, "{separator}ConnectHeader(key={}, value={}, schema=", header.key, header.value.value)?;
+            write_optional(formatter, header.value.schema.as_ref())?;
+            formatter.write_str(")")?;
+        }
+        formatter.write_str(")}")
+    }
+}
+
+fn write_optional(formatter: &mut fmt::Formatter<'_>, value: Option<&impl fmt::Display>) -> fmt::Result {
+    match value {
+        Some(value) => value.fmt(formatter),
+        None => formatter.write_str("null"),
+    }
+}
+
 /// A record that a source read from its system.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SourceRecord {

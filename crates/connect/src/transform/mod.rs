@@ -1,6 +1,27 @@
 //! Transforms and predicates: changes of single records between connector and Kafka.
+//!
+//! They have the Java classes' names, keys and messages. Each works on the record in place; the schemas it makes are
+//! kept, so that a stream of records with one schema costs no more than moving its values.
+
+mod builtin;
+mod cast;
+mod chain;
+mod debezium;
+mod field_path;
+mod fields;
+mod flatten;
+mod insert_field;
+mod options;
+mod part;
+mod predicates;
+mod routers;
+mod simple;
+mod timestamp_converter;
 
 use std::fmt;
+
+pub(crate) use self::builtin::register;
+pub use self::chain::{Applied, Chain, Failed, define_chain};
 
 use crate::error::Result;
 use crate::record::Record;

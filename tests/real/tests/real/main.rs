@@ -20,3 +20,4 @@ mod seen;
 mod socks;
 mod sync;
 mod transactions;
+mod transforms;

@@ -25,7 +25,8 @@ fn wider(left: &Schema, right: &Schema) -> Option<Schema> {
         // A name gives a number another meaning: a date is no wider integer.
         (Some(_), Some(_)) if left.name() != right.name() => None,
         (Some(left_width), Some(right_width)) => Some(if left_width > right_width { left } else { right }.clone()),
-        _ => (left.ty() == right.ty()).then(|| left.clone()),
+        // Lists of different things are taken for lists of the last, as in Java.
+        _ => (left.ty() == right.ty()).then(|| right.clone()),
     }
 }
 

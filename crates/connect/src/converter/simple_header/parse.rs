@@ -142,6 +142,7 @@ fn array(tokens: &mut Tokens<'_>) -> Result<SchemaAndValue> {
 /// Elements without a type in common stay without schema.
 fn list_of(elements: Vec<SchemaAndValue>) -> Result<SchemaAndValue> {
     let schema = common(elements.iter().map(|element| element.schema.as_ref()));
+    no_nulls(schema.as_ref(), elements.iter())?;
     let values = elements.into_iter().map(|element| align(schema.as_ref(), element.value)).collect();
     let schema = schema.map(|schema| Schema::array(schema).build()).transpose()?;
     Ok(SchemaAndValue { schema, value: Value::Array(values) })
@@ -171,9 +172,18 @@ fn map(tokens: &mut Tokens<'_>) -> Result<SchemaAndValue> {
     Err(Error::data(format!("Map is missing {what}: {}", tokens.text())))
 }
 
+/// With a type in common there are no nulls, since that type does not allow them.
+fn no_nulls<'a>(schema: Option<&Schema>, mut values: impl Iterator<Item = &'a SchemaAndValue>) -> Result<()> {
+    if schema.is_some() && values.any(|value| value.value.is_null()) {
+        return Err(Error::data("Unable to convert a null value to a schema that requires a value"));
+    }
+    Ok(())
+}
+
 fn map_of(entries: Vec<(SchemaAndValue, SchemaAndValue)>) -> Result<SchemaAndValue> {
     let keys = common(entries.iter().map(|(key, _)| key.schema.as_ref()));
     let values = common(entries.iter().map(|(_, value)| value.schema.as_ref()));
+    no_nulls(values.as_ref(), entries.iter().map(|(_, value)| value))?;
     let aligned = |(key, value): (SchemaAndValue, SchemaAndValue)| {
         (align(keys.as_ref(), key.value), align(values.as_ref().filter(|_| keys.is_some()), value.value))
     };

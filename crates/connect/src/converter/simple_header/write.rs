@@ -39,7 +39,9 @@ pub(super) fn value(out: &mut String, value: &Value, embedded: bool) {
         }
         Value::Instant(ms) => out.push_str(&instant(*ms)),
         // Writing to a string does not fail.
-        other => drop(write!(out, "{other}")),
+        other => {
+            let _ = write!(out, "{other}");
+        }
     }
 }
 
