@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kanat_broker::{BrokerHandle, FaultAction, FaultRule};
 use kanat_client::{
-    BatchProducer, BatchProducerOptions, Client, ConsumerOptions, Error, Isolation, Metrics, OffsetAt, ProduceRecord,
+    BatchProducer, BatchProducerOptions, Client, ConsumerOptions, Error, Isolation, Metrics, OffsetSpec, ProduceRecord,
     Producer, ProducerOptions, RecordAggregator, TopicPartition, UnknownTopic,
 };
 use kanat_protocol::messages::ApiKey;
@@ -157,7 +157,7 @@ async fn a_batch_producer_gets_along_with_a_stock_broker() {
     }
     offsets.sort_unstable();
     assert_eq!(offsets, (0..4_000).collect::<Vec<i64>>());
-    assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 4_000);
+    assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), 4_000);
 }
 
 /// RSKafka opens a socket for every partition: 1,001 of them. Here three for every broker are enough for everything.
@@ -171,7 +171,7 @@ async fn a_thousand_partitions_share_nine_sockets() {
     fill(&producer, PARTITIONS, 2, 10).await;
     for number in (0..PARTITIONS).step_by(10) {
         let partition = client.partition_client("t", number, UnknownTopic::Error).await.unwrap();
-        assert_eq!(partition.get_offset(OffsetAt::Latest).await.unwrap(), 2);
+        assert_eq!(partition.get_offset(OffsetSpec::Latest).await.unwrap(), 2);
     }
     let ends = ends(&client, "t", PARTITIONS, Isolation::ReadCommitted).await;
     let mut consumer = client.consumer(ConsumerOptions::default()).unwrap();
