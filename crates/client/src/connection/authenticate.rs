@@ -143,10 +143,7 @@ impl Link {
     /// Sends what was held back.
     fn release(&self) {
         let mut in_flight = self.shared.in_flight.lock();
-        for frame in in_flight.release() {
-            // A writer that is gone has closed the connection, which answers the waiters.
-            let _ = self.frames.send(frame);
-        }
+        self.outgoing.send(&mut in_flight.release());
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::Shared;
+use super::outgoing::Unwritten;
 
 /// Small frames are read many at a time into a buffer of this size; a larger frame gets memory of exactly its size.
 const READ_CHUNK_BYTES: usize = 16 * 1024;
@@ -23,29 +24,38 @@ const FRAME_BYTES_MIN: usize = 4;
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     mut socket: W,
     mut frames: mpsc::UnboundedReceiver<Bytes>,
+    unwritten: Arc<Unwritten>,
     shared: Arc<Shared>,
 ) {
-    let mut pending = Vec::with_capacity(WRITE_FRAMES_MAX);
     loop {
-        let taken = tokio::select! {
-            biased;
-            taken = frames.recv_many(&mut pending, WRITE_FRAMES_MAX) => taken,
-            () = shared.until_closed() => break,
-        };
-        if taken == 0 {
-            break;
-        }
         let written = tokio::select! {
             biased;
-            written = write_all(&mut socket, &mut pending) => written,
+            written = write_queued(&mut socket, &mut frames, &unwritten) => written,
             () = shared.until_closed() => break,
         };
-        if let Err(error) = written {
-            shared.close(&format!("write failed: {error}"));
-            break;
+        match written {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                shared.close(&format!("write failed: {error}"));
+                break;
+            }
         }
     }
     let _ = socket.shutdown().await;
+}
+
+/// Waits for queued pieces of frames and writes them. Returns how many; 0 when there will be no more.
+pub(super) async fn write_queued<W: AsyncWrite + Unpin>(
+    socket: &mut W,
+    frames: &mut mpsc::UnboundedReceiver<Bytes>,
+    unwritten: &Unwritten,
+) -> std::io::Result<usize> {
+    let mut pending = Vec::with_capacity(WRITE_FRAMES_MAX);
+    let taken = frames.recv_many(&mut pending, WRITE_FRAMES_MAX).await;
+    write_all(socket, &mut pending).await?;
+    unwritten.written(taken);
+    Ok(taken)
 }
 
 /// Writes everything with as few system calls as the socket allows, without copying it together.

@@ -1,8 +1,8 @@
 //! A connection to one broker: pipelined requests over one socket.
 //!
-//! A request takes a place in the in-flight window, is encoded, registered under its correlation id and queued as one
-//! frame to the writer task. The reader task cuts the stream into frames and hands each to its waiter, which decodes it
-//! on its own task. Dropping a request's future at any point leaves the stream intact: a frame is queued whole or not
+//! A request takes a place in the in-flight window, is encoded, registered under its correlation id and sent as one
+//! frame, directly or by the writer task (`outgoing`). The reader task cuts the stream into frames and hands each to its waiter, which decodes it
+//! on its own task. Dropping a request's future at any point leaves the stream intact: a frame is sent whole or not
 //! at all, and an answer nobody waits for is recognised by its id and thrown away.
 //!
 //! Before the first request the stream is dialled, encrypted, asked for its versions and authenticated, as the options
@@ -16,11 +16,12 @@ mod authenticate;
 mod hostile;
 mod in_flight;
 mod io;
+mod outgoing;
 mod throttle;
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,12 +31,14 @@ use kanat_protocol::{ErrorCode, frame};
 use kanat_telemetry::ConnectionMetrics;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 pub(crate) use self::in_flight::{Answer, Answered};
 use self::in_flight::{InFlight, Waiter};
+use self::outgoing::{Outgoing, SharedSocket};
 use self::throttle::Throttle;
 use crate::changes::Changes;
 use crate::error::{Error, Result};
@@ -74,7 +77,7 @@ pub(crate) struct Link {
     address: Arc<str>,
     client_id: String,
     shared: Arc<Shared>,
-    frames: mpsc::UnboundedSender<Bytes>,
+    outgoing: Outgoing,
     window: Arc<Semaphore>,
     window_size: usize,
     /// Set before the connection is handed out.
@@ -122,11 +125,13 @@ impl Connection {
             let connection = match establish(address, options).await? {
                 Established::Tcp(socket) => {
                     let (reading, writing) = socket.into_split();
-                    Connection::start(address, reading, writing, options)
+                    let socket = Arc::new(writing);
+                    let direct = Arc::downgrade(&socket);
+                    Connection::start(address, reading, SharedSocket(socket), direct, options)
                 }
                 Established::Boxed(stream) => {
                     let (reading, writing) = tokio::io::split(stream);
-                    Connection::start(address, reading, writing, options)
+                    Connection::start(address, reading, writing, Weak::new(), options)
                 }
             };
             connection.make_ready(options).await.map_err(late_alert)?;
@@ -141,8 +146,14 @@ impl Connection {
         }
     }
 
-    /// Starts the tasks over an established byte stream.
-    fn start<R, W>(address: &Arc<str>, reading: R, writing: W, options: &ClientOptions) -> Connection
+    /// Starts the tasks over an established byte stream. Small frames go to `direct` if it is there.
+    fn start<R, W>(
+        address: &Arc<str>,
+        reading: R,
+        writing: W,
+        direct: Weak<OwnedWriteHalf>,
+        options: &ClientOptions,
+    ) -> Connection
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
@@ -152,14 +163,14 @@ impl Connection {
             closed: Changes::default(),
             frame_bytes_max: options.frame_bytes_max,
         });
-        let (frames, queued) = mpsc::unbounded_channel();
-        tokio::spawn(io::write_frames(writing, queued, Arc::clone(&shared)));
+        let (outgoing, queued, unwritten) = Outgoing::new(direct);
+        tokio::spawn(io::write_frames(writing, queued, unwritten, Arc::clone(&shared)));
         tokio::spawn(io::read_frames(reading, Arc::clone(&shared)));
         let link = Link {
             address: Arc::clone(address),
             client_id: options.client_id.clone(),
             shared,
-            frames,
+            outgoing,
             window: Arc::new(Semaphore::new(options.in_flight_requests_max)),
             window_size: options.in_flight_requests_max,
             versions: OnceLock::new(),
@@ -324,12 +335,9 @@ impl Link {
         if let Some(metrics) = &self.metrics {
             metrics.sent(pieces.iter().map(Bytes::len).sum());
         }
-        // Queued under the lock, so that no other frame gets between the pieces.
-        for piece in pieces {
-            if let Some(piece) = in_flight.send_or_hold(piece) {
-                let _ = self.frames.send(piece);
-            }
-        }
+        // Sent under the lock, so that no other frame gets between the pieces.
+        let mut pieces: Vec<Bytes> = pieces.into_iter().filter_map(|piece| in_flight.send_or_hold(piece)).collect();
+        self.outgoing.send(&mut pieces);
         Ok(())
     }
 
@@ -450,8 +458,7 @@ impl Link {
             Passage::Authentication => Some(frame),
         };
         if let Some(frame) = frame {
-            // A writer that is gone has closed or is about to close the connection, which answers the waiter.
-            let _ = self.frames.send(frame);
+            self.outgoing.send(&mut [frame]);
         }
         Ok(answer)
     }
