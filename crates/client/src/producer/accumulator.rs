@@ -8,7 +8,7 @@
 //! batch's outcome. The monotonic clock is read per batch. A batch's memory starts at the size of the partition's last
 //! batch and goes back to a pool when the batch is acknowledged.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ pub(super) struct Accumulator {
 impl Accumulator {
     pub(super) fn new(options: ProducerOptions, transaction: Option<Arc<Enlistment>>) -> Accumulator {
         Accumulator {
-            pool: Pool { idle: Vec::new(), idle_bytes: 0, idle_bytes_max: options.buffer_bytes_max / 4 },
+            pool: Pool::default(),
             options,
             transaction,
             topics: HashMap::new(),
@@ -507,7 +507,7 @@ impl Accumulator {
         if let Content::Sealed(bytes) = draft.content
             && let Ok(bytes) = bytes.try_into_mut()
         {
-            self.pool.give(Vec::from(bytes));
+            self.recycle(Vec::from(bytes));
         }
     }
 
@@ -518,9 +518,16 @@ impl Accumulator {
         }
     }
 
-    /// Takes back the buffer of a batch that was compressed into another one.
+    /// Memory to compress a batch of `bytes` into.
+    pub(super) fn spare(&mut self, bytes: usize) -> Vec<u8> {
+        self.pool.take(bytes)
+    }
+
+    /// Takes back memory of a batch. Idle and used memory together stay near the buffer's bound: a part of it is kept
+    /// in any case, because a batch that is compressed needs other memory for a moment.
     pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
-        self.pool.give(buffer);
+        let bytes_max = self.options.buffer_bytes_max;
+        self.pool.give(buffer, bytes_max.saturating_sub(self.buffered_bytes).max(bytes_max / 8));
     }
 
     /// Lets nothing of a queue leave before `until`.
@@ -645,32 +652,53 @@ fn first_record_bytes(record: &ProduceRecord<'_>, timestamp: i64) -> usize {
     )
 }
 
-/// Memory of batches that were acknowledged, for those to come: fresh memory costs a page fault every 4 KiB.
-#[derive(Debug)]
+/// Memory of earlier batches, for those to come: fresh memory costs a page fault every 4 KiB.
+#[derive(Debug, Default)]
 struct Pool {
-    idle: Vec<Vec<u8>>,
+    /// By capacity.
+    idle: BTreeMap<usize, Vec<Vec<u8>>>,
     idle_bytes: usize,
-    idle_bytes_max: usize,
 }
 
 impl Pool {
-    /// A buffer for about `bytes`; a much larger one stays for those who need it.
+    /// The smallest buffer of at least `bytes`; a much larger one stays for those who need it. Fresh memory, when there
+    /// is none, takes the place of idle memory.
     fn take(&mut self, bytes: usize) -> Vec<u8> {
-        match self.idle.pop_if(|idle| idle.capacity() <= bytes.saturating_mul(2)) {
-            Some(buffer) => {
-                self.idle_bytes -= buffer.capacity();
-                buffer
-            }
-            None => Vec::with_capacity(bytes),
+        let fitting = self.idle.range(bytes..=bytes.saturating_mul(2)).next().map(|(capacity, _)| *capacity);
+        fitting.and_then(|capacity| self.remove(capacity)).unwrap_or_else(|| {
+            self.shrink(self.idle_bytes.saturating_sub(bytes));
+            Vec::with_capacity(bytes)
+        })
+    }
+
+    /// Keeps a buffer, and of all that is kept at most `bytes_max`.
+    fn give(&mut self, mut buffer: Vec<u8>, bytes_max: usize) {
+        let capacity = buffer.capacity();
+        if capacity > 0 && capacity <= bytes_max {
+            buffer.clear();
+            self.idle_bytes += capacity;
+            self.idle.entry(capacity).or_default().push(buffer);
+            self.shrink(bytes_max);
         }
     }
 
-    fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.idle_bytes + buffer.capacity() <= self.idle_bytes_max {
-            buffer.clear();
-            self.idle_bytes += buffer.capacity();
-            self.idle.push(buffer);
+    /// Gives the largest buffers back to the system until at most `bytes_max` are kept.
+    fn shrink(&mut self, bytes_max: usize) {
+        while self.idle_bytes > bytes_max
+            && let Some(largest) = self.idle.keys().next_back().copied()
+        {
+            drop(self.remove(largest));
         }
+    }
+
+    fn remove(&mut self, capacity: usize) -> Option<Vec<u8>> {
+        let same = self.idle.get_mut(&capacity)?;
+        let buffer = same.pop();
+        if same.is_empty() {
+            self.idle.remove(&capacity);
+        }
+        self.idle_bytes -= buffer.as_ref().map_or(0, Vec::capacity);
+        buffer
     }
 }
 

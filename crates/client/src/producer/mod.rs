@@ -39,6 +39,7 @@ pub use self::options::ProducerOptions;
 use self::outcome::Settled;
 pub use self::outcome::{DeliveryFuture, RecordMetadata};
 pub use self::partitioner::{Partitioner, Partitioning};
+use self::sender::Sender;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::transaction::Enlistment;
@@ -79,12 +80,14 @@ struct Shared {
 #[derive(Debug)]
 struct Running {
     shared: Arc<Shared>,
-    sender: JoinHandle<()>,
+    sender: Arc<Mutex<Sender>>,
+    task: JoinHandle<()>,
 }
 
 impl Running {
     fn stop(&self) {
-        self.sender.abort();
+        self.task.abort();
+        self.sender.lock().stop();
         self.shared.accumulator.lock().close();
         // Those who wait for room learn that there will be none.
         self.shared.space.notify_waiters();
@@ -139,8 +142,10 @@ impl Producer {
             let fill = move || Some(weak.upgrade()?.accumulator.lock().buffered_bytes() as u64);
             metrics.watch_buffer(Buffer::Producer, fill);
         }
-        let sender = tokio::spawn(sender::run(Arc::clone(&shared)));
-        Ok(Producer { running: Arc::new(Running { shared, sender }) })
+        let (sender, news) = Sender::new(Arc::clone(&shared));
+        let sender = Arc::new(Mutex::new(sender));
+        let task = tokio::spawn(sender::run(Arc::clone(&shared), Arc::clone(&sender), news));
+        Ok(Producer { running: Arc::new(Running { shared, sender, task }) })
     }
 
     fn shared(&self) -> &Shared {
@@ -199,7 +204,7 @@ impl Producer {
     fn append(&self, record: &ProduceRecord<'_>) -> Result<DeliveryFuture, Refused> {
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
         let (future, wake) = self.shared().accumulator.lock().append(record, timestamp, Instant::now)?;
-        if wake {
+        if wake && !(self.shared().options.linger_ms == 0 && sender::send_now(&self.running.sender)) {
             self.shared().wake.notify_one();
         }
         Ok(future)

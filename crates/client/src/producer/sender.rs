@@ -6,18 +6,23 @@
 //! Answers come straight from the connection's reader through one channel: no task is spawned per request. Only what
 //! takes long, dialling and compressing, runs elsewhere; the lane waits for it while its batches go on growing.
 //!
+//! The sender lies behind a lock between its task and the application's calls: without a linger a record that finds
+//! nothing under way is written to the socket by the call that brought it ([`send_now`]), which saves waking a thread.
+//!
 //! A request of batches that are not full is worth sending at once when the broker has nothing to do. While it has,
 //! another one leaves only after [`SMALL_GAP`] or twice the linger: batches that grow cost less than requests that
 //! queue up. When one such batch of a broker leaves, the open batches of its other partitions go along.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kanat_protocol::batch::BatchBuilder;
 use kanat_protocol::compression::{Codec, Compressor};
 use kanat_protocol::messages::{ApiKey, ProduceResponse};
 use kanat_protocol::produce::{ProduceFrame, encode_produce};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -52,8 +57,6 @@ struct Prepared {
     connection: Result<Arc<Connection>>,
     drafts: Vec<Draft>,
     failed: Vec<(Draft, Error)>,
-    /// Memory of batches that were compressed into other memory.
-    buffers: Vec<Vec<u8>>,
 }
 
 impl Prepared {
@@ -87,9 +90,12 @@ struct Lane {
     throttled_until: Option<Instant>,
 }
 
-struct Sender {
+pub(super) struct Sender {
     shared: Arc<Shared>,
-    tasks: JoinSet<Done>,
+    runtime: Handle,
+    /// What the sender started; ends with it.
+    tasks: JoinSet<()>,
+    done: mpsc::UnboundedSender<Done>,
     /// By broker, in an order that is the same in every run.
     lanes: BTreeMap<i32, Lane>,
     answers: mpsc::UnboundedSender<Answered>,
@@ -106,40 +112,70 @@ struct Sender {
     refreshing: bool,
     refresh_at: Instant,
     expire_at: Instant,
+    /// When the task looks again if nothing happens.
+    task_wakes_at: Instant,
+}
+
+/// What the sender's task waits for.
+pub(super) struct News {
+    answers: mpsc::UnboundedReceiver<Answered>,
+    done: mpsc::UnboundedReceiver<Done>,
 }
 
 /// Runs until the task is aborted.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let (answers, mut answered) = mpsc::unbounded_channel();
-    let mut sender = Sender::new(shared, answers);
+pub(super) async fn run(shared: Arc<Shared>, sender: Arc<Mutex<Sender>>, mut news: News) {
+    let sleep = tokio::time::sleep_until(Instant::now());
+    tokio::pin!(sleep);
     loop {
-        let wake_at = sender.dispatch();
+        let wake_at = sender.lock().dispatch_for_task();
+        if sleep.deadline() != wake_at {
+            sleep.as_mut().reset(wake_at);
+        }
         tokio::select! {
             biased;
-            Some(answer) = answered.recv() => {
+            Some(answer) = news.answers.recv() => {
+                let mut sender = sender.lock();
                 sender.settle_answer(answer);
                 // Whatever else is there is settled before anything new is sent.
-                while let Ok(answer) = answered.try_recv() {
+                while let Ok(answer) = news.answers.try_recv() {
                     sender.settle_answer(answer);
                 }
             }
-            () = sender.shared.wake.notified() => {}
-            Some(done) = sender.tasks.join_next() => match done {
-                Ok(done) => sender.settle_task(done),
-                // A task that died took its batches along; nobody may wait for them for ever.
-                Err(_) => sender.shared.accumulator.lock().close(),
-            },
-            () = tokio::time::sleep_until(wake_at) => {}
+            () = shared.wake.notified() => {}
+            Some(done) = news.done.recv() => sender.lock().settle_task(done),
+            () = &mut sleep => {}
         }
     }
 }
 
+/// Sends from the caller's thread if the sender is at rest. Returns whether the task need not be woken.
+pub(super) fn send_now(sender: &Mutex<Sender>) -> bool {
+    let Some(mut sender) = sender.try_lock() else { return false };
+    if !sender.is_at_rest() {
+        return false;
+    }
+    let runtime = sender.runtime.clone();
+    let _context = runtime.enter();
+    sender.dispatch() >= sender.task_wakes_at
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("lanes", &self.lanes.len()).field("tasks", &self.tasks.len()).finish()
+    }
+}
+
 impl Sender {
-    fn new(shared: Arc<Shared>, answers: mpsc::UnboundedSender<Answered>) -> Sender {
+    /// A sender on the runtime of the caller, and what its task is to wait for.
+    pub(super) fn new(shared: Arc<Shared>) -> (Sender, News) {
         let (now, metadata) = (Instant::now(), shared.cluster.metadata());
         let sequenced = shared.options.idempotent || shared.transaction.is_some();
-        Sender {
+        let (answers, answered) = mpsc::unbounded_channel();
+        let (done, finished) = mpsc::unbounded_channel();
+        let sender = Sender {
+            runtime: Handle::current(),
             tasks: JoinSet::new(),
+            done,
             lanes: BTreeMap::new(),
             answers,
             next_token: 0,
@@ -153,8 +189,39 @@ impl Sender {
             refreshing: false,
             refresh_at: now + Duration::from_millis(shared.cluster.options().metadata_max_age_ms),
             expire_at: now,
+            task_wakes_at: now,
             shared,
+        };
+        (sender, News { answers: answered, done: finished })
+    }
+
+    /// Ends what the sender started.
+    pub(super) fn stop(&mut self) {
+        self.tasks.abort_all();
+    }
+
+    /// Nothing is under way and nothing being prepared.
+    fn is_at_rest(&self) -> bool {
+        self.lanes.values().all(|lane| lane.under_way.is_empty() && !lane.preparing)
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
+        let done = self.done.clone();
+        // The receiver is gone only when the producer is.
+        self.tasks.spawn(async move { drop(done.send(task.await)) });
+    }
+
+    fn dispatch_for_task(&mut self) -> Instant {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if ended.is_err() {
+                // A task that died took its batches along; nobody may wait for them for ever.
+                self.shared.accumulator.lock().close();
+            }
         }
+        // A time already set is kept: what comes next, soon, would want it again, and setting it wakes a thread.
+        let (wake_at, set) = (self.dispatch(), self.task_wakes_at);
+        self.task_wakes_at = if set > Instant::now() { wake_at.min(set) } else { wake_at };
+        self.task_wakes_at
     }
 
     /// Sends everything that may go now. Returns when to look again at the latest.
@@ -259,7 +326,7 @@ impl Sender {
         let accumulator = self.shared.accumulator.lock();
         let partitions: Vec<_> = queues.iter().map(|index| accumulator.queue(*index).partition.clone()).collect();
         drop(accumulator);
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             let result = transaction.enrol(&partitions).await;
             Done::Enrolled { queues, result }
         });
@@ -352,7 +419,7 @@ impl Sender {
             return self.depart(node_id, prepared);
         }
         self.begin_preparing(node_id);
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             prepared.connect(broker).await;
             Done::Prepared { node_id, prepared }
         });
@@ -363,7 +430,7 @@ impl Sender {
         self.begin_preparing(node_id);
         let shared = Arc::clone(&self.shared);
         let mut compressor = std::mem::take(&mut self.compressor);
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             let seal = move || {
                 let prepared = seal_all(&shared, drafts, &mut compressor);
                 shared.compressors.lock().push(compressor);
@@ -386,10 +453,7 @@ impl Sender {
 
     /// Hands a request to its connection.
     fn depart(&mut self, node_id: i32, prepared: Prepared) {
-        let Prepared { connection, drafts, failed, buffers } = prepared;
-        let mut accumulator = self.shared.accumulator.lock();
-        buffers.into_iter().for_each(|buffer| accumulator.recycle(buffer));
-        drop(accumulator);
+        let Prepared { connection, drafts, failed } = prepared;
         for (draft, error) in failed {
             self.settle_batch(draft, Err(error.into()));
         }
@@ -466,7 +530,7 @@ impl Sender {
     fn ask_identity(&mut self) {
         if !std::mem::replace(&mut self.asking_identity, true) {
             let shared = Arc::clone(&self.shared);
-            self.tasks.spawn(async move { Done::Identity(init_identity(&shared.cluster).await) });
+            self.spawn(async move { Done::Identity(init_identity(&shared.cluster).await) });
         }
     }
 
@@ -475,7 +539,7 @@ impl Sender {
         if !topics.is_empty() && !std::mem::replace(&mut self.refreshing, true) {
             let shared = Arc::clone(&self.shared);
             let generation = shared.cluster.metadata().generation();
-            self.tasks.spawn(async move {
+            self.spawn(async move {
                 let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
                 Done::Metadata(shared.cluster.topics_after(&names, generation).await)
             });
@@ -652,17 +716,23 @@ fn leader(metadata: &Metadata, accumulator: &mut Accumulator, index: usize) -> R
 }
 
 /// Seals what is open. Batches that cannot be sealed come back with their error.
+///
+/// What is compressed goes into memory of an earlier batch, and leaves its own for a later one.
 fn seal_all(shared: &Shared, drafts: Vec<Draft>, compressor: &mut Compressor) -> Prepared {
     let gone = Error::Connect { address: "broker".into(), reason: "it left the cluster".to_owned() };
-    let mut prepared =
-        Prepared { connection: Err(gone), drafts: Vec::with_capacity(drafts.len()), failed: vec![], buffers: vec![] };
+    let mut prepared = Prepared { connection: Err(gone), drafts: Vec::with_capacity(drafts.len()), failed: Vec::new() };
+    let compression = shared.options.compression;
     for mut draft in drafts {
         if let Content::Open(builder) = &mut draft.content {
-            match builder.seal(shared.options.compression, compressor) {
+            let memory = match compression.codec() {
+                Codec::None => Vec::new(),
+                _ => shared.accumulator.lock().spare(builder.len_bytes()),
+            };
+            match builder.seal_into(memory, compression, compressor) {
                 Ok(bytes) => {
                     let sealed = std::mem::replace(&mut draft.content, Content::Sealed(bytes));
                     if let Content::Open(builder) = sealed {
-                        prepared.buffers.extend(Some(BatchBuilder::into_buffer(builder)).filter(|b| b.capacity() > 0));
+                        shared.accumulator.lock().recycle(builder.into_buffer());
                     }
                 }
                 Err(source) => {

@@ -244,7 +244,9 @@ async fn partitions_are_not_enrolled_behind_the_end_of_their_transaction() {
             within("abort", transaction.abort()).await.unwrap();
         }
         within("commit", producer.begin().await.unwrap().commit()).await.unwrap();
-        let seen = committed(&client).await;
+        let mut seen = committed(&client).await;
+        // Where nothing is to be seen there may still be aborted records: those that left before the abort.
+        seen.retain(|_, read| !read.is_empty());
         assert_eq!(seen.into_iter().map(|(index, read)| (index, read.len())).collect::<Vec<_>>(), [(0, 10)]);
     }
 }

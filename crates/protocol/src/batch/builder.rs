@@ -236,6 +236,19 @@ impl BatchBuilder {
     /// # Errors
     /// [`Error::EmptyBatch`] without records; [`Error::Compress`] from the codec. The builder is unchanged then.
     pub fn seal(&mut self, compression: Compression, compressor: &mut Compressor) -> Result<Bytes> {
+        self.seal_into(Vec::new(), compression, compressor)
+    }
+
+    /// As [`BatchBuilder::seal`]; what is compressed is written into `memory`, which is grown if need be.
+    ///
+    /// # Errors
+    /// As [`BatchBuilder::seal`].
+    pub fn seal_into(
+        &mut self,
+        mut memory: Vec<u8>,
+        compression: Compression,
+        compressor: &mut Compressor,
+    ) -> Result<Bytes> {
         if self.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -243,10 +256,11 @@ impl BatchBuilder {
         let compress = compression.codec() != Codec::None && self.record_count > 0;
         let mut batch = if compress {
             let records = &self.buffer[HEADER_BYTES..];
-            let mut batch = Vec::with_capacity(HEADER_BYTES + records.len() / 2);
-            batch.resize(HEADER_BYTES, 0);
-            compressor.compress(compression, records, &mut batch)?;
-            batch
+            memory.clear();
+            memory.reserve(HEADER_BYTES + records.len() / 2);
+            memory.resize(HEADER_BYTES, 0);
+            compressor.compress(compression, records, &mut memory)?;
+            memory
         } else {
             self.capacity = self.buffer.capacity();
             let mut batch = std::mem::take(&mut self.buffer);
