@@ -132,8 +132,18 @@ fn cpu_seconds() -> f64 {
 
 /// Resident memory of this process now, in bytes; 0 where `/proc` does not say.
 pub fn resident_bytes() -> u64 {
+    memory_bytes("VmRSS:")
+}
+
+/// The most memory this process had resident so far, in bytes; 0 where `/proc` does not say. What `wait4` tells instead
+/// is never less than the process had that started this one.
+fn resident_bytes_max() -> u64 {
+    memory_bytes("VmHWM:")
+}
+
+fn memory_bytes(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }
@@ -183,13 +193,14 @@ impl Outcome {
     /// The result line.
     pub fn to_json(&mut self) -> String {
         let mut line = format!(
-            "{{\"records\":{},\"errors\":{},\"seconds\":{},\"cpu_seconds\":{},\"first_record_ms\":{:.3},\"first_record_rss_bytes\":{},\"bytes\":{},\"timestamps\":{}",
+            "{{\"records\":{},\"errors\":{},\"seconds\":{},\"cpu_seconds\":{},\"first_record_ms\":{:.3},\"first_record_rss_bytes\":{},\"peak_rss_bytes\":{},\"bytes\":{},\"timestamps\":{}",
             self.records,
             self.errors,
             self.seconds,
             self.cpu_seconds,
             self.first_record_ms,
             self.first_record_rss_bytes,
+            resident_bytes_max(),
             self.touched.bytes,
             self.touched.timestamps
         );

@@ -38,8 +38,8 @@ type outcome struct {
 }
 
 func (o *outcome) print() {
-	line := fmt.Sprintf(`"records":%d,"errors":%d,"seconds":%f,"cpu_seconds":%f,"first_record_ms":%f,"first_record_rss_bytes":%d,"bytes":%d,"timestamps":%d`,
-		o.records, o.errors, o.seconds, o.cpu, o.firstMs, o.firstRss, o.bytes, o.timestamps)
+	line := fmt.Sprintf(`"records":%d,"errors":%d,"seconds":%f,"cpu_seconds":%f,"first_record_ms":%f,"first_record_rss_bytes":%d,"peak_rss_bytes":%d,"bytes":%d,"timestamps":%d`,
+		o.records, o.errors, o.seconds, o.cpu, o.firstMs, o.firstRss, memoryBytes("VmHWM:"), o.bytes, o.timestamps)
 	if count := len(o.latencies); count > 0 {
 		slices.Sort(o.latencies)
 		at := func(part float64) int { return o.latencies[min(int(float64(count)*part), count-1)] }
@@ -65,10 +65,10 @@ func cpuSeconds() float64 {
 	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
 }
 
-func residentBytes() int64 {
+func memoryBytes(name string) int64 {
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+		if rest, found := strings.CutPrefix(line, name); found {
 			kilobytes, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			return kilobytes * 1024
 		}
@@ -81,7 +81,7 @@ func (f flags) sinceStartMs() float64 {
 	return float64(time.Now().UnixNano()-started) / 1e6
 }
 
-func (f flags) first(o *outcome) { o.firstMs, o.firstRss = f.sinceStartMs(), residentBytes() }
+func (f flags) first(o *outcome) { o.firstMs, o.firstRss = f.sinceStartMs(), memoryBytes("VmRSS:") }
 
 func consume(f flags) *outcome {
 	options := []kgo.Opt{kgo.SeedBrokers(strings.Split(f["bootstrap"], ",")...)}

@@ -40,15 +40,20 @@ final class Contender {
     void first() throws IOException {
         Instant now = Instant.now();
         firstMs = (now.getEpochSecond() * 1_000_000_000L + now.getNano() - Long.parseLong(text("started-ns"))) / 1e6;
-        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
-            if (line.startsWith("VmRSS:")) firstRss = Long.parseLong(line.replaceAll("\\D", "")) * 1024;
-        }
+        firstRss = memoryBytes("VmRSS:");
     }
 
-    void print() {
+    static long memoryBytes(String name) throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+            if (line.startsWith(name)) return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
+        }
+        return 0;
+    }
+
+    void print() throws IOException {
         String line = String.format("\"records\":%d,\"errors\":%d,\"seconds\":%f,\"cpu_seconds\":%f,\"first_record_ms\":%f,"
-            + "\"first_record_rss_bytes\":%d,\"bytes\":%d,\"timestamps\":%d",
-            records, errors, seconds, cpuSeconds, firstMs, firstRss, bytes, timestamps);
+            + "\"first_record_rss_bytes\":%d,\"peak_rss_bytes\":%d,\"bytes\":%d,\"timestamps\":%d",
+            records, errors, seconds, cpuSeconds, firstMs, firstRss, memoryBytes("VmHWM:"), bytes, timestamps);
         int count = latencies.length;
         if (count > 0) {
             Arrays.sort(latencies);
