@@ -8,7 +8,7 @@
 //! batch's outcome. The monotonic clock is read per batch. A batch's memory starts at the size of the partition's last
 //! batch and goes back to a pool when the batch is acknowledged.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::ProduceRecord;
 use super::options::ProducerOptions;
 use super::outcome::{DeliveryFuture, Outcome, WHOLE};
 use super::partitioner::{Keyless, Partitioning, key_partition, other_partition};
+use super::pool::Pool;
 use super::queue::{Content, Draft, Filling, IdUsedUp, Queue};
 use super::split;
 use crate::error::{Error, Result};
@@ -650,56 +651,6 @@ fn first_record_bytes(record: &ProduceRecord<'_>, timestamp: i64) -> usize {
         record.value,
         record.headers,
     )
-}
-
-/// Memory of earlier batches, for those to come: fresh memory costs a page fault every 4 KiB.
-#[derive(Debug, Default)]
-struct Pool {
-    /// By capacity.
-    idle: BTreeMap<usize, Vec<Vec<u8>>>,
-    idle_bytes: usize,
-}
-
-impl Pool {
-    /// The smallest buffer of at least `bytes`; a much larger one stays for those who need it. Fresh memory, when there
-    /// is none, takes the place of idle memory.
-    fn take(&mut self, bytes: usize) -> Vec<u8> {
-        let fitting = self.idle.range(bytes..=bytes.saturating_mul(2)).next().map(|(capacity, _)| *capacity);
-        fitting.and_then(|capacity| self.remove(capacity)).unwrap_or_else(|| {
-            self.shrink(self.idle_bytes.saturating_sub(bytes));
-            Vec::with_capacity(bytes)
-        })
-    }
-
-    /// Keeps a buffer, and of all that is kept at most `bytes_max`.
-    fn give(&mut self, mut buffer: Vec<u8>, bytes_max: usize) {
-        let capacity = buffer.capacity();
-        if capacity > 0 && capacity <= bytes_max {
-            buffer.clear();
-            self.idle_bytes += capacity;
-            self.idle.entry(capacity).or_default().push(buffer);
-            self.shrink(bytes_max);
-        }
-    }
-
-    /// Gives the largest buffers back to the system until at most `bytes_max` are kept.
-    fn shrink(&mut self, bytes_max: usize) {
-        while self.idle_bytes > bytes_max
-            && let Some(largest) = self.idle.keys().next_back().copied()
-        {
-            drop(self.remove(largest));
-        }
-    }
-
-    fn remove(&mut self, capacity: usize) -> Option<Vec<u8>> {
-        let same = self.idle.get_mut(&capacity)?;
-        let buffer = same.pop();
-        if same.is_empty() {
-            self.idle.remove(&capacity);
-        }
-        self.idle_bytes -= buffer.as_ref().map_or(0, Vec::capacity);
-        buffer
-    }
 }
 
 impl Acks {

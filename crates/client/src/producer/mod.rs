@@ -15,10 +15,13 @@
 //! request around it.
 
 mod accumulator;
+mod lane;
 mod options;
 mod outcome;
 mod partitioner;
+mod pool;
 mod queue;
+mod seal;
 mod sender;
 mod split;
 #[cfg(test)]

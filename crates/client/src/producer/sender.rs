@@ -13,7 +13,7 @@
 //! another one leaves only after [`SMALL_GAP`] or twice the linger: batches that grow cost less than requests that
 //! queue up. When one such batch of a broker leaves, the open batches of its other partitions go along.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +28,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::accumulator::{Accumulator, Settled};
+use super::accumulator::Settled;
+use super::lane::{Lane, Request, leader};
 use super::queue::{Content, Draft};
+use super::seal::{Prepared, seal_all};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, ConnectionClass};
 use crate::cluster::moves_leader;
-use crate::connection::{Answered, Connection};
+use crate::connection::Answered;
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 use crate::produce::{Ack, INLINE_BYTES_MAX, Identity, Refusal, init_identity, read_answers_of};
@@ -52,44 +54,7 @@ enum Done {
     Enrolled { queues: Vec<usize>, result: Result<()> },
 }
 
-/// A request that is ready to leave, or not.
-struct Prepared {
-    connection: Result<Arc<Connection>>,
-    drafts: Vec<Draft>,
-    failed: Vec<(Draft, Error)>,
-}
-
-impl Prepared {
-    /// Finds the connection to leave on, dialled if need be. Without a broker it stays the error it is.
-    async fn connect(&mut self, broker: Option<Arc<Broker>>) {
-        if let Some(broker) = broker {
-            self.connection = broker.connection(ConnectionClass::Produce).await;
-        }
-    }
-}
-
-/// A request under way.
-struct Request {
-    token: u64,
-    connection: Arc<Connection>,
-    version: i16,
-    drafts: Vec<Draft>,
-    deadline: Instant,
-}
-
-/// One broker.
-struct Lane {
-    /// Partitions that may send.
-    ready: VecDeque<usize>,
-    under_way: VecDeque<Request>,
-    /// A request is dialling or compressing; the next ones keep their place behind it.
-    preparing: bool,
-    /// When small batches left last.
-    last_small: Option<Instant>,
-    /// The broker asked for a rest.
-    throttled_until: Option<Instant>,
-}
-
+/// The sender itself: see the head of this file.
 pub(super) struct Sender {
     shared: Arc<Shared>,
     runtime: Handle,
@@ -672,78 +637,4 @@ impl Sender {
         self.unenrolled.clear();
         self.shared.space.notify_waiters();
     }
-}
-
-impl Lane {
-    fn new() -> Lane {
-        Lane {
-            ready: VecDeque::new(),
-            under_way: VecDeque::new(),
-            preparing: false,
-            last_small: None,
-            throttled_until: None,
-        }
-    }
-
-    /// Open batches of the same broker leave together although their linger is not over: one request instead of many.
-    fn take_along(&mut self, node_id: i32, metadata: &Metadata, accumulator: &mut Accumulator) {
-        let lingering: Vec<usize> = accumulator.lingering().collect();
-        for index in lingering {
-            let queue = accumulator.queue_mut(index);
-            if queue.listed || queue.open.is_none() || queue.leader != Some((metadata.generation(), node_id)) {
-                continue;
-            }
-            queue.due = true;
-            if accumulator.may_send(index) {
-                accumulator.queue_mut(index).listed = true;
-                self.ready.push_back(index);
-            }
-        }
-    }
-}
-
-/// The broker that leads a partition, remembered until the metadata changes.
-fn leader(metadata: &Metadata, accumulator: &mut Accumulator, index: usize) -> Result<i32> {
-    let queue = accumulator.queue_mut(index);
-    if let Some((generation, node_id)) = queue.leader
-        && generation == metadata.generation()
-    {
-        return Ok(node_id);
-    }
-    let (node_id, _) = metadata.leader(&queue.partition.topic, queue.partition.partition)?;
-    queue.leader = Some((metadata.generation(), node_id));
-    Ok(node_id)
-}
-
-/// Seals what is open. Batches that cannot be sealed come back with their error.
-///
-/// What is compressed goes into memory of an earlier batch, and leaves its own for a later one.
-fn seal_all(shared: &Shared, drafts: Vec<Draft>, compressor: &mut Compressor) -> Prepared {
-    let gone = Error::Connect { address: "broker".into(), reason: "it left the cluster".to_owned() };
-    let mut prepared = Prepared { connection: Err(gone), drafts: Vec::with_capacity(drafts.len()), failed: Vec::new() };
-    let compression = shared.options.compression;
-    for mut draft in drafts {
-        if let Content::Open(builder) = &mut draft.content {
-            let memory = match compression.codec() {
-                Codec::None => Vec::new(),
-                _ => shared.accumulator.lock().spare(builder.len_bytes()),
-            };
-            match builder.seal_into(memory, compression, compressor) {
-                Ok(bytes) => {
-                    let sealed = std::mem::replace(&mut draft.content, Content::Sealed(bytes));
-                    if let Content::Open(builder) = sealed {
-                        shared.accumulator.lock().recycle(builder.into_buffer());
-                    }
-                }
-                Err(source) => {
-                    let topic = Arc::clone(&draft.partition.topic);
-                    let partition = draft.partition.partition;
-                    prepared.failed.push((draft, Error::EncodeRecord { topic, partition, source: Arc::new(source) }));
-                    continue;
-                }
-            }
-        }
-        prepared.drafts.push(draft);
-    }
-    prepared
 }
