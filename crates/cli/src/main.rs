@@ -13,13 +13,15 @@ mod progress;
 mod prompt;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use kanat_sync::error::EXIT_FAILURE;
+use kanat_worker::LevelSink;
 use tracing_subscriber::EnvFilter;
 
-use args::Cli;
+use args::{Cli, Command};
 use output::Output;
 
 #[global_allocator]
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    init_log();
+    let levels = init_log(if matches!(cli.command, Command::Worker(_)) { "info" } else { "error" });
     let output = if cli.command.is_tool() { Output::Data } else { Output::detect() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -43,11 +45,11 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let result = runtime.block_on(commands::run(&cli, &output));
+    let result = runtime.block_on(commands::run(&cli, &output, levels));
     // Blocking readers of standard input must not hold up the exit.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output.failure(&error);
             ExitCode::from(error.exit_code())
@@ -76,7 +78,30 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn init_log() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+/// Logs to standard error what the environment asks for, or else from `level` up. What is returned changes the levels.
+fn init_log(level: &str) -> LevelSink {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let log = log.with_filter_reloading();
+    let handle = log.reload_handle();
+    log.init();
+    Arc::new(move |levels| {
+        let directives = levels.iter().filter_map(|(logger, level)| {
+            let level = match level.as_str() {
+                "FATAL" => "error".to_owned(),
+                "ALL" => "trace".to_owned(),
+                other => other.to_lowercase(),
+            };
+            match logger.as_str() {
+                "root" => Some(level),
+                // Loggers of Java classes have no meaning here.
+                own if own.starts_with("kanat") => Some(format!("{own}={level}")),
+                _ => None,
+            }
+        });
+        let filter = EnvFilter::builder().parse_lossy(directives.collect::<Vec<_>>().join(","));
+        if handle.reload(filter).is_err() {
+            tracing::warn!("the levels of loggers could not be changed");
+        }
+    })
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod tools;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use kanat_sync::config::Secret;
 
 pub(crate) use self::admin::*;
 pub(crate) use self::tools::*;
+pub(crate) use self::worker::*;
 
 /// Kafka topics into tables, with an embedded broker to try it on.
 #[derive(Debug, Parser)]
@@ -43,7 +45,8 @@ impl Command {
             | Command::Cluster(_)
             | Command::User(_)
             | Command::Quota(_)
-            | Command::Transaction(_) => true,
+            | Command::Transaction(_)
+            | Command::Worker(_) => true,
         }
     }
 }
@@ -81,6 +84,9 @@ pub(crate) enum Command {
     Quota(QuotaArgs),
     /// List, describe and end transactions
     Transaction(TransactionArgs),
+    /// Run connectors, as Kafka Connect does
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// Run a broker for development
     Dev(DevArgs),
     /// See it work: broker, records, discovery, sync and a table, in one go

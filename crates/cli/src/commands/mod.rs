@@ -23,15 +23,19 @@ mod topic;
 mod transaction;
 mod user;
 pub(crate) mod when;
+pub(crate) mod worker;
+
+use std::process::ExitCode;
 
 use kanat_sync::Result;
+use kanat_worker::LevelSink;
 
 use crate::args::{Cli, Command};
 use crate::interrupt::until_signal;
 use crate::output::Output;
 
-/// Does what the command line asks.
-pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<()> {
+/// Does what the command line asks. `levels` changes what is logged.
+pub(crate) async fn run(cli: &Cli, output: &Output, levels: LevelSink) -> Result<ExitCode> {
     let (files, output) = (&cli.files, *output);
     match &cli.command {
         Command::Spec => spec::run(files, output),
@@ -49,7 +53,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<()> {
         Command::User(args) => until_signal(user::run(files, args)).await,
         Command::Quota(args) => until_signal(quota::run(files, args)).await,
         Command::Transaction(args) => until_signal(transaction::run(files, args)).await,
+        Command::Worker(command) => return Ok(worker::run(command, levels).await),
         Command::Dev(args) => dev::run(args, output).await,
         Command::Demo(args) => until_signal(demo::run(args, output)).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
