@@ -6,7 +6,7 @@
 //! env  ──┘
 //! ```
 //!
-//! Every key Kafka Connect knows is a row in [`keys`]; client keys are those of `kanat-client`. What has no effect or
+//! Every key Kafka Connect knows is a row in `keys`; client keys are those of `kanat-client`. What has no effect or
 //! is not known is told in [`WorkerConfig::notes`], what would change the outcome is refused: nothing is dropped in
 //! silence (delivery rule 11).
 
