@@ -159,3 +159,9 @@ fn transforms_do_what_kafka_connects_do() {
 fn header_texts_are_read_as_by_kafka_connect() {
     run(include_str!("tables/header_texts.jsonl"));
 }
+
+/// With Debezium 3.0.8.
+#[test]
+fn debeziums_transforms_do_what_they_do_in_java() {
+    run(include_str!("tables/debezium.jsonl"));
+}

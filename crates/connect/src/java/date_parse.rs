@@ -63,14 +63,10 @@ pub(super) fn parse(items: &[Item], text: &str, now_ms: i64) -> Option<i64> {
         match *item {
             Item::Literal(one) => rest = rest.strip_prefix(one)?,
             Item::Field(letter, count) => {
-                let trimmed = rest.trim_start_matches([' ', '\t']);
-                if trimmed.is_empty() {
-                    return None;
-                }
                 // Digits of two fields without anything between are told apart by their count.
-                let abuts = matches!(items.get(index + 1), Some(Item::Field(next, count)) if is_number(*next, *count));
-                let digits_max = if abuts && is_number(letter, count) { count } else { DIGITS_MAX };
-                rest = field(&mut parsed, trimmed, letter, count, digits_max, now_ms)?;
+                let abuts = is_number(letter, count)
+                    && matches!(items.get(index + 1), Some(Item::Field(next, count)) if is_number(*next, *count));
+                rest = field(&mut parsed, rest, letter, count, abuts, now_ms)?;
             }
         }
     }
@@ -90,9 +86,13 @@ fn field<'a>(
     text: &'a str,
     letter: char,
     count: usize,
-    digits_max: usize,
+    abuts: bool,
     now_ms: i64,
 ) -> Option<&'a str> {
+    let trimmed = text.trim_start_matches([' ', '\t']);
+    if trimmed.is_empty() {
+        return None;
+    }
     match letter {
         'G' => {
             let (index, rest) = name(text, &["AD", "BC"], 2)?;
@@ -111,15 +111,21 @@ fn field<'a>(
             return Some(rest);
         }
         'z' | 'Z' | 'X' => {
-            let (offset_ms, rest) = zone(text, letter, count)?;
+            let (offset_ms, rest) = zone(trimmed, letter, count)?;
             parsed.offset_ms = offset_ms;
             return Some(rest);
         }
         _ => {}
     }
-    let (number, digits, rest) = number(text, digits_max)?;
+    // Space before a number counts as a part of it where the count decides, before a name it does not fit at all.
+    let (number, length) = match abuts {
+        true => number(text.get(..count)?)?,
+        false => number(text)?,
+    };
+    let rest = &text[length..];
+    let two_digits = length - (text.len() - trimmed.len()) == 2 && number >= 0;
     match letter {
-        'y' | 'Y' if count <= 2 && digits == 2 => parsed.year = Some(in_century(number, now_ms)),
+        'y' | 'Y' if count <= 2 && two_digits => parsed.year = Some(in_century(number, now_ms)),
         'y' | 'Y' => parsed.year = Some(number),
         'M' | 'L' => parsed.month = Some(number),
         'd' => parsed.day = Some(number),
@@ -144,13 +150,14 @@ fn in_century(two_digits: i64, now_ms: i64) -> i64 {
     if year < first { year + 100 } else { year }
 }
 
-/// Value, number of digits and what follows.
-fn number(text: &str, digits_max: usize) -> Option<(i64, usize, &str)> {
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let digits = unsigned.bytes().take(digits_max).take_while(u8::is_ascii_digit).count();
+/// A number behind space, and how long both are.
+fn number(text: &str) -> Option<(i64, usize)> {
+    let trimmed = text.trim_start_matches([' ', '\t']);
+    let unsigned = trimmed.strip_prefix('-').unwrap_or(trimmed);
+    let digits = unsigned.bytes().take(DIGITS_MAX).take_while(u8::is_ascii_digit).count();
     let value: i64 = unsigned[..digits].parse().ok()?;
-    let value = if unsigned.len() < text.len() { -value } else { value };
-    Some((value, digits, &unsigned[digits..]))
+    let value = if unsigned.len() < trimmed.len() { -value } else { value };
+    Some((value, text.len() - unsigned.len() + digits))
 }
 
 /// Index of a name, or of its first `short` letters, in any case.

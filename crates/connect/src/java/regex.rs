@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 
 /// A pattern in Java's syntax, look-around, back-references and possessive quantifiers included.
 ///
-/// Differences from Java: `(?i)` compares all of Unicode, not ASCII alone; `\b` knows the words of Unicode; `\G`, `\X` and
-/// the flag `(?d)` are refused. A match that takes very many steps back is an error instead of taking for ever.
+/// Differences from Java: `(?i)` compares all of Unicode, not ASCII alone; `\b` knows the words of Unicode; `\G`, `\X`,
+/// the flag `(?d)` and quantifiers behind a look-around or an empty group are refused. A match that takes very many
+/// steps back is an error instead of taking for ever.
 #[derive(Clone)]
 pub struct JavaRegex {
     pattern: String,

@@ -144,9 +144,10 @@ impl EventRouter {
     fn route(&mut self, record: &mut Record, row: &Struct, changed_ms: Option<i64>) -> Result<()> {
         let id = self.required(row, &self.id)?;
         record.headers.add("id", id);
-        let routed_by = text(row, &self.route_by);
-        let routed_by = routed_by.ok_or_else(|| {
-            Error::data(format!("Unable to find route-by field {} in the event of the outbox", self.route_by))
+        let routed_by = row.get(&self.route_by)?;
+        let routed_by = routed_by.as_str().ok_or_else(|| {
+            let class = routed_by.java_class();
+            Error::data(format!("the field {} names the topic and must be text, not {class}", self.route_by))
         })?;
         let (regex, replacement) = &self.topic;
         if regex.matches(routed_by)? {
@@ -154,11 +155,14 @@ impl EventRouter {
         } else {
             record.topic = routed_by.into();
         }
-        if let Some(key) = self.key.as_ref().and_then(|key| field(row, key)) {
-            record.key = key;
+        if let Some(column) = &self.key {
+            record.key = self.required(row, column)?;
         }
         record.timestamp = match &self.timestamp {
-            Some(column) => milliseconds(&self.required(row, column)?),
+            Some(column) => {
+                let missing = || Error::connect(format!("Unable to find timestamp field {column} in event"));
+                milliseconds(&field(row, column).ok_or_else(missing)?)
+            }
             None => changed_ms,
         };
         let mut extra = Vec::new();
@@ -172,36 +176,28 @@ impl EventRouter {
                 Place::Envelope => extra.push((placement.name.clone(), value)),
             }
         }
-        record.value = self.value(row, extra)?;
+        record.value = self.value(row, routed_by, extra)?;
         Ok(())
     }
 
     fn required(&self, row: &Struct, column: &str) -> Result<SchemaAndValue> {
-        field(row, column).ok_or_else(|| Error::data(format!("Unable to find {column} in the event of the outbox")))
+        field(row, column).ok_or_else(|| Error::data(format!("{column} is not a valid field name")))
     }
 
     fn placed(&self, row: &Struct, placement: &Placement) -> Result<Option<SchemaAndValue>> {
         match field(row, &placement.column) {
-            None if self.missing_fails => {
-                let column = &placement.column;
-                Err(Error::data(format!("Unable to find additional field {column} in the event of the outbox")))
-            }
+            None if self.missing_fails => self.required(row, &placement.column).map(Some),
             found => Ok(found),
         }
     }
 
-    fn value(&mut self, row: &Struct, extra: Vec<(Text, SchemaAndValue)>) -> Result<SchemaAndValue> {
-        let mut payload = self.required(row, &self.payload)?;
+    fn value(&mut self, row: &Struct, routed_by: &str, extra: Vec<(Text, SchemaAndValue)>) -> Result<SchemaAndValue> {
+        let missing = || Error::connect(format!("Unable to find payload field {} in event", self.payload));
+        let mut payload = field(row, &self.payload).ok_or_else(missing)?;
         if let (true, Value::String(text)) = (self.expand_json, &payload.value)
             && let Some(expanded) = json_payload::expand(text)?
         {
             payload = expanded;
-        }
-        if let (Some(version), Some(schema)) = (&self.schema_version, &payload.schema) {
-            let version = row.get(version)?.as_i64().and_then(|version| i32::try_from(version).ok());
-            if let Some(version) = version {
-                payload.schema = Some(schema.to_builder().version(version).build()?);
-            }
         }
         let empty = payload.value.is_null() || payload.value.as_str() == Some("");
         if self.empty_is_tombstone && empty {
@@ -211,8 +207,22 @@ impl EventRouter {
             return Ok(payload);
         }
         let Some(payload_schema) = payload.schema else { return Ok(payload) };
-        let envelope = self.envelopes.get(&payload_schema, |payload_schema| {
-            let builder = Schema::structure().field("payload", payload_schema.clone());
+        let version = match &self.schema_version {
+            Some(column) => row.get(column)?.as_i64().and_then(|version| i32::try_from(version).ok()),
+            None => None,
+        };
+        let row_name = row.schema().name().unwrap_or_default();
+        let name = format!("{}.{routed_by}.Value", row_name.strip_suffix(".Value").unwrap_or(row_name));
+        // The envelope depends on the event's kind and version too, so it is kept by a name that has them.
+        let known = Schema::structure().name(&name).version(version.unwrap_or(-1)).field("payload", payload_schema);
+        let envelope = self.envelopes.get(&known.build()?, |known| {
+            let mut builder = Schema::structure().name(&name);
+            if let Some(version) = version {
+                builder = builder.version(version);
+            }
+            if let Some(payload) = known.field("payload") {
+                builder = builder.field("payload", payload.schema.clone());
+            }
             let schemas = extra.iter().filter_map(|(name, value)| Some((name, value.schema.clone()?)));
             schemas.fold(builder, |builder, (name, schema)| builder.field(name, schema)).build()
         })?;
@@ -250,10 +260,7 @@ impl Transformation for EventRouter {
         match text(event, "op") {
             Some("c" | "r") => {}
             Some("u") if self.on_update == OnUpdate::Fail => {
-                return Err(Error::Connect(format!(
-                    "Unexpected update message received {} and ignored",
-                    record.key.value
-                )));
+                return Err(Error::Connect(format!("Unexpected update message received {}, fail.", record.key.value)));
             }
             _ => return Ok(Verdict::Drop),
         }

@@ -15,7 +15,9 @@ use crate::record::Record;
 
 const PURPOSE: &str = "source field insertion";
 
-/// What becomes of a deleted row, which is an event and then a tombstone.
+/// What becomes of a deleted row.
+///
+/// A source writes it as an event and a tombstone behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Deletes {
     event: DeleteEvent,
@@ -37,10 +39,9 @@ impl FromStr for Deletes {
     fn from_str(mode: &str) -> Result<Deletes, ()> {
         let (event, keep_tombstone) = match mode.to_ascii_lowercase().as_str() {
             "drop" => (DeleteEvent::Drop, false),
-            "tombstone" => (DeleteEvent::Drop, true),
+            "tombstone" | "delete-to-tombstone" => (DeleteEvent::Tombstone, false),
             "rewrite" => (DeleteEvent::Rewrite, false),
             "rewrite-with-tombstone" => (DeleteEvent::Rewrite, true),
-            "delete-to-tombstone" => (DeleteEvent::Tombstone, false),
             _ => return Err(()),
         };
         Ok(Deletes { event, keep_tombstone })
@@ -66,6 +67,9 @@ impl Reference {
         let (within, field, name) = match path.split_once('.') {
             Some((within, field)) => (Some(within), field, format!("{within}_{field}")),
             None if matches!(path, "op" | "ts_ms" | "ts_us" | "ts_ns") => (None, path, path.to_owned()),
+            None if matches!(path, "id" | "total_order" | "data_collection_order") => {
+                (Some("transaction"), path, path.to_owned())
+            }
             None => (Some("source"), path, path.to_owned()),
         };
         Reference {
@@ -120,12 +124,11 @@ struct Shape {
 impl ExtractNewRecordState {
     pub(super) fn config_def() -> ConfigDef {
         let text = |name, default, documentation| options::text(name, default, Importance::Low, documentation);
-        let documentation = "What becomes of deleted rows. drop: the event and the tombstone go. tombstone: the tombstone \
-             stays. rewrite: the row before with __deleted, no tombstone. rewrite-with-tombstone: both. \
-             delete-to-tombstone: the event becomes the tombstone.";
+        let documentation = "What becomes of deleted rows, which are an event and a tombstone. drop: neither stays. \
+             tombstone, delete-to-tombstone: the event becomes the tombstone. rewrite: the row before with __deleted \
+             stays. rewrite-with-tombstone: that and the tombstone stay.";
         let modes = &["tombstone", "rewrite", "drop", "rewrite-with-tombstone", "delete-to-tombstone"];
-        let handling =
-            options::text("delete.tombstone.handling.mode", Some("tombstone"), Importance::Medium, documentation);
+        let handling = options::text("delete.tombstone.handling.mode", Some("drop"), Importance::Medium, documentation);
         ConfigDef::new()
             .define(handling.validated(one_of_any_case(modes)))
             .define(
@@ -167,15 +170,15 @@ impl ExtractNewRecordState {
         for field in row.fields() {
             builder = builder.field(&field.name, field.schema.clone());
         }
+        if self.deletes.event == DeleteEvent::Rewrite {
+            builder = builder.field("__deleted", Schema::optional_of(Type::String));
+        }
         let mut fields = Vec::new();
         for (place, reference) in self.fields.iter().enumerate() {
             if let Some(schema) = reference.schema(event)? {
                 builder = builder.field(&reference.name, schema);
                 fields.push(place);
             }
-        }
-        if self.deletes.event == DeleteEvent::Rewrite {
-            builder = builder.field("__deleted", Schema::optional_of(Type::String));
         }
         let mut headers = Vec::new();
         for (place, reference) in self.headers.iter().enumerate() {
@@ -188,10 +191,10 @@ impl ExtractNewRecordState {
     fn row(&self, event: &Struct, shape: &Shape, deleted: bool) -> Result<Struct> {
         let row = event.get(if deleted { "before" } else { "after" })?.clone();
         let mut values = require_struct(row, PURPOSE)?.into_parts().1;
-        values.extend(shape.fields.iter().map(|place| self.fields[*place].value(event)));
         if self.deletes.event == DeleteEvent::Rewrite {
             values.push(if deleted { "true" } else { "false" }.into());
         }
+        values.extend(shape.fields.iter().map(|place| self.fields[*place].value(event)));
         Struct::from_values(shape.row.clone(), values)
     }
 }
@@ -210,14 +213,22 @@ fn deletes(options: &Options) -> Result<Deletes> {
             keep_tombstone: tombstones.is_some_and(|text| text.eq_ignore_ascii_case("false")),
         });
     }
-    let mode = options.text("delete.tombstone.handling.mode").unwrap_or("tombstone");
+    let mode = options.text("delete.tombstone.handling.mode").unwrap_or("drop");
     mode.parse().map_err(|()| Error::config_value("delete.tombstone.handling.mode", mode, "no such mode"))
 }
 
 impl Transformation for ExtractNewRecordState {
     fn apply(&mut self, record: &mut Record) -> Result<Verdict> {
         if record.value.value.is_null() {
-            return Ok(if self.deletes.keep_tombstone { Verdict::Keep } else { Verdict::Drop });
+            if !self.deletes.keep_tombstone {
+                return Ok(Verdict::Drop);
+            }
+            for reference in
+                self.headers.iter().filter(|reference| reference.within.is_none() && reference.field == "op")
+            {
+                record.headers.add(reference.name.clone(), SchemaAndValue::new(Schema::of(Type::String), "d"));
+            }
+            return Ok(Verdict::Keep);
         }
         let Some(event) = envelope(record) else { return Ok(Verdict::Keep) };
         let deleted = event.get("after").map_or(true, Value::is_null);
@@ -235,11 +246,17 @@ impl Transformation for ExtractNewRecordState {
         };
         let headers: Vec<_> = shape.headers.iter().map(header).collect();
         let value = if deleted && self.deletes.event == DeleteEvent::Tombstone {
-            SchemaAndValue::default()
+            // A null with the schema of the row, as Debezium leaves it.
+            SchemaAndValue {
+                schema: event.schema().field("after").map(|field| field.schema.clone()),
+                value: Value::Null,
+            }
         } else {
             let row = self.row(event, &shape, deleted)?;
-            if let Some(topic) = self.route_by.as_deref().and_then(|field| text(&row, field)) {
-                record.topic = topic.into();
+            if let Some(field) = &self.route_by
+                && let Value::String(topic) = row.get(field)?
+            {
+                record.topic = topic.clone();
             }
             SchemaAndValue::new(shape.row.clone(), row)
         };

@@ -2,68 +2,90 @@
 
 use bytes::Bytes;
 
+use super::super::part::copy_basics;
 use crate::converter::{Converter, JsonConverter, JsonConverterOptions, SchemaAndValue};
-use crate::data::{Map, Schema, Struct, Type, Value};
+use crate::data::{Field, Map, Schema, Struct, Type, Value};
 use crate::error::Result;
 
-/// Reads a text that is a JSON object or array, and makes up its schema: integers are `int32` where they fit, every
-/// field is optional, and members that are null, or arrays without a type, are left out. `None` for any other text.
+/// Reads a text that is a JSON object or array, and makes up its schema: integers are `int32` where they fit, structs are
+/// named by their path, every field is optional, and members that are null, or empty lists, are left out. `None` for any
+/// other text, and for a list of different types.
 pub(super) fn expand(text: &str) -> Result<Option<SchemaAndValue>> {
     if !text.trim_start().starts_with(['{', '[']) {
         return Ok(None);
     }
     let converter = JsonConverter::new(JsonConverterOptions { schemas_enable: false, ..Default::default() });
-    let value = converter.read("", Some(&Bytes::copy_from_slice(text.as_bytes())))?.value;
-    let Some(schema) = schema_of(&value)? else { return Ok(None) };
-    let value = shape(&schema, value)?;
-    Ok(Some(SchemaAndValue { schema: Some(schema), value }))
+    let Ok(read) = converter.read("", Some(&Bytes::copy_from_slice(text.as_bytes()))) else { return Ok(None) };
+    match schema_of("payload", &read.value)? {
+        Inferred::Schema(schema) => {
+            let value = shape(&schema, read.value)?;
+            Ok(Some(SchemaAndValue { schema: Some(schema), value }))
+        }
+        Inferred::Nothing | Inferred::Mixed => Ok(None),
+    }
 }
 
-fn schema_of(value: &Value) -> Result<Option<Schema>> {
-    Ok(match value {
+/// What can be said of a value.
+enum Inferred {
+    Schema(Schema),
+    /// It has no type: null, or an empty list.
+    Nothing,
+    /// It holds a list of different types.
+    Mixed,
+}
+
+fn schema_of(path: &str, value: &Value) -> Result<Inferred> {
+    let schema = match value {
         Value::Int64(number) if i32::try_from(*number).is_ok() => Some(Schema::optional_of(Type::Int32)),
-        Value::Array(items) => {
-            let mut items = items.iter().filter(|item| !item.is_null());
-            let Some(first) = items.next().map(schema_of).transpose()?.flatten() else { return Ok(None) };
-            let mut common = first;
-            for item in items {
-                match schema_of(item)? {
-                    Some(schema) if schema == common => {}
-                    Some(schema) => match wider(&common, &schema)? {
-                        Some(both) => common = both,
-                        None => return Ok(None),
-                    },
-                    None => return Ok(None),
-                }
-            }
-            Some(Schema::array(common).optional().build()?)
-        }
+        Value::Array(items) => return array_schema(path, items),
         Value::Map(map) => {
-            let mut builder = Schema::structure().optional();
+            let mut builder = Schema::structure().name(path).optional();
             for (name, member) in map.iter() {
-                if let (Some(name), Some(schema)) = (name.as_str(), schema_of(member)?) {
-                    builder = builder.field(name, schema);
+                let Some(name) = name.as_str() else { continue };
+                match schema_of(&format!("{path}.{name}"), member)? {
+                    Inferred::Schema(schema) => builder = builder.field(name, schema),
+                    Inferred::Nothing => {}
+                    Inferred::Mixed => return Ok(Inferred::Mixed),
                 }
             }
             Some(builder.build()?)
         }
         other => other.inferred_schema(),
-    })
+    };
+    Ok(schema.map_or(Inferred::Nothing, Inferred::Schema))
 }
 
-/// A schema for values of both, if there is one.
-fn wider(left: &Schema, right: &Schema) -> Result<Option<Schema>> {
-    let number = |ty| [Type::Int32, Type::Int64, Type::Float64].iter().position(|known| *known == ty);
-    if let (Some(left_width), Some(right_width)) = (number(left.ty()), number(right.ty())) {
-        return Ok(Some(if left_width > right_width { left } else { right }.clone()));
+fn array_schema(path: &str, items: &[Value]) -> Result<Inferred> {
+    let mut common: Option<Schema> = None;
+    for item in items {
+        let schema = match schema_of(path, item)? {
+            Inferred::Schema(schema) if schema.ty() == Type::Struct => {
+                schema.to_builder().set_optional(false).build()?
+            }
+            Inferred::Schema(schema) => schema,
+            Inferred::Nothing | Inferred::Mixed => return Ok(Inferred::Mixed),
+        };
+        common = match common {
+            None => Some(schema),
+            Some(known) => match union(&known, &schema)? {
+                Some(both) => Some(both),
+                None => return Ok(Inferred::Mixed),
+            },
+        };
     }
+    let Some(common) = common else { return Ok(Inferred::Nothing) };
+    Ok(Inferred::Schema(Schema::array(common).optional().build()?))
+}
+
+/// The schema of both, if there is one: structs may have different fields.
+fn union(left: &Schema, right: &Schema) -> Result<Option<Schema>> {
     if left.ty() != Type::Struct || right.ty() != Type::Struct {
         return Ok((left == right).then(|| left.clone()));
     }
-    let mut builder = Schema::structure().optional();
+    let mut builder = copy_basics(left, Schema::structure()).set_optional(left.is_optional());
     for field in left.fields() {
         let schema = match right.field(&field.name) {
-            Some(other) => wider(&field.schema, &other.schema)?,
+            Some(other) => union(&field.schema, &other.schema)?,
             None => Some(field.schema.clone()),
         };
         let Some(schema) = schema else { return Ok(None) };
@@ -79,8 +101,6 @@ fn wider(left: &Schema, right: &Schema) -> Result<Option<Schema>> {
 fn shape(schema: &Schema, value: Value) -> Result<Value> {
     Ok(match (schema.ty(), value) {
         (Type::Int32, Value::Int64(number)) => i32::try_from(number).map_or(Value::Null, Value::Int32),
-        // Up to 53 bits are exact, as in every reader of JSON numbers that takes them for doubles.
-        (Type::Float64, Value::Int64(number)) => Value::Float64(number as f64),
         (Type::Array, Value::Array(items)) => {
             let Some(item_schema) = schema.value_schema() else { return Ok(Value::Null) };
             Value::Array(items.into_iter().map(|item| shape(item_schema, item)).collect::<Result<_>>()?)
@@ -91,7 +111,7 @@ fn shape(schema: &Schema, value: Value) -> Result<Value> {
 }
 
 fn shape_struct(schema: &Schema, map: &Map) -> Result<Value> {
-    let field = |field: &crate::data::Field| match map.get_str(&field.name) {
+    let field = |field: &Field| match map.get_str(&field.name) {
         Some(value) => shape(&field.schema, value.clone()),
         None => Ok(Value::Null),
     };

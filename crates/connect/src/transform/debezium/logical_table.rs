@@ -4,7 +4,7 @@ use super::super::options::{self, Options, valid_regex};
 use super::super::part::{SchemaCache, copy_basics, require_struct};
 use super::super::{Parts, Transformation, Verdict};
 use super::envelope;
-use crate::config::{ConfigDef, ConfigKey, ConfigType, ConfigValue, Importance, Properties};
+use crate::config::{ConfigDef, ConfigKey, ConfigType, ConfigValue, Importance, Properties, non_empty_string};
 use crate::data::{Schema, Struct, Text, Type, Value};
 use crate::error::{Error, Result};
 use crate::java::{JavaRegex, Replacement};
@@ -36,7 +36,9 @@ impl ByLogicalTableRouter {
         );
         ConfigDef::new()
             .define(required("topic.regex", "Regular expression for topics to route.").validated(valid_regex()))
-            .define(required("topic.replacement", "Where to; $1 stands for the first group."))
+            .define(
+                required("topic.replacement", "Where to; $1 stands for the first group.").validated(non_empty_string()),
+            )
             .define(unique)
             .define(text("key.field.name", Some("__dbz__physicalTableIdentifier"), "Name of that field."))
             .define(text("key.field.regex", None, "Regular expression for what the field holds of the old topic."))
@@ -84,7 +86,8 @@ impl ByLogicalTableRouter {
     }
 
     fn route_key(&mut self, record: &mut Record, old_topic: &str, topic: &Text) -> Result<()> {
-        let (Some(schema), Some(key_field)) = (&record.key.schema, &self.key_field) else { return Ok(()) };
+        let Some(schema) = &record.key.schema else { return Ok(()) };
+        let key_field = self.key_field.as_ref();
         if !matches!(record.key.value, Value::Struct(_)) {
             return Ok(());
         }
@@ -93,12 +96,15 @@ impl ByLogicalTableRouter {
             for field in schema.fields() {
                 builder = builder.field(&field.name, field.schema.clone());
             }
-            builder.field(key_field, Schema::of(Type::String)).build()
+            match key_field {
+                Some(name) => builder.field(name, Schema::of(Type::String)).build(),
+                None => builder.build(),
+            }
         })?;
-        let value = self.key_value(old_topic)?;
+        let value = key_field.map(|_| self.key_value(old_topic)).transpose()?;
         let (_, mut values) =
             require_struct(std::mem::take(&mut record.key.value), "logical table routing")?.into_parts();
-        values.push(value);
+        values.extend(value);
         record.key.value = Struct::from_values(schema.clone(), values)?.into();
         record.key.schema = Some(schema);
         Ok(())
