@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kanat_client::{Client, Group, TopicInfo, TopicPartition};
+use kanat_client::{Client, ErrorCode, Group, TopicInfo, TopicPartition};
 
 use super::committer::{Committer, Sealed, noted_topic_id};
 use super::resume::{Committed, PartitionFacts, Resume, resume};
@@ -115,8 +115,12 @@ fn group_id(source: &SourceConfig, of_state: Option<&str>) -> String {
 
 /// Offsets can only be committed from outside while the group has no members; OLake removes them by force.
 async fn ensure_unused(group: &Group, group_id: &str) -> Result<()> {
-    let described =
-        group.describe().await.map_err(|error| Error::kafka(format!("describing group {group_id}"), error))?;
+    let described = match group.describe().await {
+        Ok(described) => described,
+        // The first commit makes it.
+        Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => return Ok(()),
+        Err(error) => return Err(Error::kafka(format!("describing group {group_id}"), error)),
+    };
     if described.members.is_empty() {
         return Ok(());
     }
