@@ -25,6 +25,9 @@ pub(crate) const USER: &str = "user";
 pub(crate) const CLIENT_ID: &str = "client-id";
 pub(crate) const IP: &str = "ip";
 
+/// Connections per second, the one quota of addresses.
+pub(crate) const CONNECTION_RATE: &str = "connection_creation_rate";
+
 /// What quotas can limit.
 pub(crate) const KEYS: &[&str] = &[
     Quota::ProducerBytes.name(),
@@ -32,7 +35,7 @@ pub(crate) const KEYS: &[&str] = &[
     Quota::Mutations.name(),
     Quota::RequestTime.name(),
     // Kept and shown, without effect here.
-    "connection_creation_rate",
+    CONNECTION_RATE,
 ];
 
 /// A quota the broker enforces.

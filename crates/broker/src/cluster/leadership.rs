@@ -147,7 +147,11 @@ impl Cluster {
 
     pub(super) fn assigned(&self, replicas: &[i32]) -> Result<PartitionEntry, Refusal> {
         let known = |replica: &i32| self.node(*replica).is_some();
+        let is_repeated = |(at, replica): (usize, &i32)| replicas[..at].contains(replica);
         match replicas.first() {
+            Some(_) if replicas.iter().enumerate().any(is_repeated) => {
+                Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, format!("replicas {replicas:?} repeat a node")))
+            }
             Some(leader) if replicas.iter().all(known) => {
                 Ok(PartitionEntry { leader: *leader, epoch: 0, replicas: replicas.to_vec() })
             }

@@ -106,6 +106,7 @@ impl Cluster {
             let reason = format!("topic {} already exists", new.name);
             return Err(Refusal::new(ErrorCode::TopicAlreadyExists, reason));
         }
+        self.check_collision(&new.name)?;
         for (name, value) in &new.configs {
             topic_config::check(name, value).map_err(|reason| Refusal::new(ErrorCode::InvalidConfig, reason))?;
         }
@@ -120,6 +121,21 @@ impl Cluster {
         let topic = self.insert_topic(Topic::new(&new.name, id, configs, partitions));
         self.journal.append(&[topic.entry()]).map_err(|error| Refusal::storage(&error))?;
         Ok(CreatedTopic { id, leaderships, configs: topic.configs() })
+    }
+
+    /// Names that differ in `.` and `_` only would share the names of their metrics, as in Kafka.
+    fn check_collision(&self, name: &str) -> Result<(), Refusal> {
+        if !name.contains(['.', '_']) {
+            return Ok(());
+        }
+        let same = |other: &str| other.bytes().map(metric_byte).eq(name.bytes().map(metric_byte));
+        match self.topics.read().by_name.keys().find(|other| same(other)) {
+            Some(other) => {
+                let reason = format!("topic {name} collides with topic {other}");
+                Err(Refusal::new(ErrorCode::InvalidTopicException, reason))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_room(&self, partitions: usize) -> Result<(), Refusal> {
@@ -231,6 +247,10 @@ impl Cluster {
         self.journal.append(&[topic.entry()]).map_err(storage)?;
         Ok(added)
     }
+}
+
+fn metric_byte(byte: u8) -> u8 {
+    if byte == b'.' { b'_' } else { byte }
 }
 
 pub(crate) fn unknown_topic(topic: &str) -> Refusal {

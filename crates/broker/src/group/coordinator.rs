@@ -234,6 +234,9 @@ impl Coordinator {
 
     /// SyncGroup; comes back when the leader's assignment is there.
     pub(crate) async fn sync(&self, group_id: &str, request: SyncRequest) -> SyncAnswer {
+        if group_id.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
         let receiver = {
             let mut inner = self.inner.lock();
             let ticket = inner.ticket();
@@ -257,6 +260,9 @@ impl Coordinator {
         instance_id: Option<&str>,
         generation: i32,
     ) -> Result<(), ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
         let now_ms = self.now_ms();
         let mut inner = self.inner.lock();
         let entry = inner.groups.get_mut(group_id).ok_or(ErrorCode::UnknownMemberId)?;
@@ -277,7 +283,7 @@ impl Coordinator {
 
     /// Whether this commit may be stored; makes the group when the commit comes from outside any group.
     pub(crate) fn check_commit(&self, request: &CommitRequest<'_>) -> Result<(), ErrorCode> {
-        if request.group_id.is_empty() && request.generation >= 0 {
+        if request.group_id.is_empty() && (request.generation >= 0 || request.transactional) {
             return Err(ErrorCode::InvalidGroupId);
         }
         let now_ms = self.now_ms();

@@ -24,6 +24,9 @@ impl Coordinator {
         let kept = self.journal.is_kept();
         let answer = {
             let mut inner = self.inner.lock();
+            if !inner.groups.contains_key(group_id) && request.member_epoch != 0 {
+                return Err(no_such_group());
+            }
             if !inner.groups.contains_key(group_id) && inner.groups.len() >= self.groups_max {
                 return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, "the broker has its most groups"));
             }
@@ -74,9 +77,13 @@ impl GroupEntry {
             return Err(Refusal::new(ErrorCode::GroupIdNotFound, "the group uses the classic protocol"));
         }
         if self.consumer.is_none() && member_epoch != 0 {
-            return Err(Refusal::new(ErrorCode::UnknownMemberId, "the member is not in the group"));
+            return Err(no_such_group());
         }
         self.group = super::state::Group::default();
         Ok(self.consumer.get_or_insert_default())
     }
+}
+
+fn no_such_group() -> Refusal {
+    Refusal::new(ErrorCode::GroupIdNotFound, "there is no group of the consumer protocol with this id")
 }

@@ -7,15 +7,17 @@ use kanat_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use kanat_protocol::{Error as ProtocolError, ErrorCode};
 
 use super::{APIS, Context, Handle, offered, text};
-use crate::error::wire_code;
+use crate::error::{Refusal, wire_code};
 use crate::features::FEATURES;
 
+/// First version whose clients name their software.
+const SOFTWARE_VERSION_MIN: i16 = 3;
 /// First version whose clients can read a feature range that begins with 0.
 const ZERO_FEATURE_VERSION_MIN: i16 = 4;
 
 impl Handle for ApiVersionsRequest {
     async fn handle(self, context: &Context) -> ApiVersionsResponse {
-        let checked = context.check_request();
+        let checked = context.check_request().and_then(|()| check_software(&self, context.version));
         let api_keys = APIS.iter().filter_map(|api| version_entry(*api)).collect();
         let (finalized, epoch) = context.cluster.features.finalized();
         // Up to version 3 clients cannot read a range that begins with 0.
@@ -38,6 +40,22 @@ impl Handle for ApiVersionsRequest {
             .with_finalized_features_epoch(epoch)
             .with_finalized_features(finalized.collect())
     }
+}
+
+/// Name and version are of ASCII letters, digits, `.` and `-`, and neither begin nor end with the latter two.
+fn check_software(request: &ApiVersionsRequest, version: i16) -> Result<(), Refusal> {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let is_outer = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_legal = |text: &str| {
+        let bytes = text.as_bytes();
+        is_outer(bytes.first()) && is_outer(bytes.last()) && bytes.iter().all(|byte| is_inner(*byte))
+    };
+    let (name, software_version) = (&request.client_software_name, &request.client_software_version);
+    if version < SOFTWARE_VERSION_MIN || is_legal(name) && is_legal(software_version) {
+        return Ok(());
+    }
+    let reason = format!("client software {name:?} {software_version:?} is no name and version");
+    Err(Refusal::new(ErrorCode::InvalidRequest, reason))
 }
 
 /// Answer to an ApiVersions request of a version nobody knows: version 0 of the response, which every client can read,

@@ -2,7 +2,7 @@
 
 mod describe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
@@ -17,6 +17,7 @@ use super::{Context, Handle, message};
 use crate::acl::operation;
 use crate::error::{Refusal, wire_code};
 use crate::group_config;
+use crate::topic::check_name;
 use crate::topic_config::{self, ConfigDef, ConfigType, effective, find_by_broker_name, list};
 
 const TOPIC: i8 = 2;
@@ -41,7 +42,8 @@ impl Handle for IncrementalAlterConfigsRequest {
                     let change = |values: &mut Values| {
                         resource.configs.iter().try_for_each(|config| apply(kind, values, config, context))
                     };
-                    let altered = alter(kind, name, validate_only, change, context);
+                    let altered = check_changes(&resource.configs)
+                        .and_then(|()| alter(kind, name, validate_only, change, context));
                     IncrementalResponse::default()
                         .with_resource_type(kind)
                         .with_error_code(wire_code(&altered))
@@ -93,6 +95,7 @@ fn alter(
     match kind {
         TOPIC => {
             context.check_topic(name)?;
+            check_name(name)?;
             cluster.change_topic_configs(name, validate_only, change)
         }
         BROKER => {
@@ -111,6 +114,22 @@ fn alter(
     }
 }
 
+/// Every config is changed once, and to something.
+fn check_changes(configs: &[AlterableConfig]) -> Result<(), Refusal> {
+    let invalid = |reason: String| Err(Refusal::new(ErrorCode::InvalidRequest, reason));
+    let mut names = BTreeSet::new();
+    for config in configs {
+        let name = config.name.as_str();
+        if !names.insert(name) {
+            return invalid(format!("{name} is changed twice"));
+        }
+        if config.value.is_none() && config.config_operation != DELETE {
+            return invalid(format!("{name} needs a value"));
+        }
+    }
+    Ok(())
+}
+
 /// Makes one change of an incremental alteration.
 fn apply(kind: i8, values: &mut Values, config: &AlterableConfig, context: &Context) -> Result<(), Refusal> {
     let invalid = |reason: String| Refusal::new(ErrorCode::InvalidConfig, reason);
@@ -120,7 +139,7 @@ fn apply(kind: i8, values: &mut Values, config: &AlterableConfig, context: &Cont
         values.remove(name);
         return Ok(());
     }
-    let given = config.value.as_ref().ok_or_else(|| invalid(format!("{name} needs a value")))?;
+    let given = config.value.as_deref().unwrap_or_default();
     let value = match (config.config_operation, definition) {
         (SET, _) => given.to_string(),
         (operation @ (APPEND | SUBTRACT), Some(definition)) if definition.config_type == ConfigType::List => {

@@ -1,6 +1,6 @@
 //! OffsetCommit, OffsetFetch and OffsetDelete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -213,13 +213,22 @@ fn delete(request: &OffsetDeleteRequest, context: &Context) -> OffsetDeleteRespo
     let named: Vec<(String, i32)> = topics
         .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index)))
         .collect();
-    let deleted = context
-        .check_coordinator(&request.group_id)
-        .and_then(|()| context.cluster.coordinator.delete_offsets(&request.group_id, &named));
-    let mut codes = match deleted {
+    let is_known = |(topic, index): &(String, i32)| context.cluster.partition(topic, *index).is_ok();
+    let unknown: BTreeSet<&(String, i32)> = named.iter().filter(|partition| !is_known(partition)).collect();
+    let known: Vec<(String, i32)> = named.iter().filter(|partition| !unknown.contains(partition)).cloned().collect();
+    // Kafka does not even look for the group when none of the partitions exist.
+    let deleted = context.check_coordinator(&request.group_id).and_then(|()| match known.is_empty() {
+        true if !unknown.is_empty() => Ok(Vec::new()),
+        _ => context.cluster.coordinator.delete_offsets(&request.group_id, &known),
+    });
+    let mut deleted = match deleted {
         Ok(results) => results.into_iter(),
         Err(code) => return OffsetDeleteResponse::default().with_error_code(code.code()),
     };
+    let mut codes = named.iter().map(|partition| match unknown.contains(partition) {
+        true => Err(ErrorCode::UnknownTopicOrPartition),
+        false => deleted.next().unwrap_or(Ok(())),
+    });
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             OffsetDeleteResponsePartition::default()

@@ -140,13 +140,9 @@ fn single_batch(records: Bytes) -> Result<RecordBatch, Refusal> {
     let mut batches = Batches::new(records);
     let batch = match batches.next() {
         Some(Ok(batch)) => batch,
-        Some(Err(error @ (ProtocolError::OldMagic { .. } | ProtocolError::UnknownMagic { .. }))) => {
-            return Err(Refusal::new(ErrorCode::UnsupportedForMessageFormat, error.to_string()));
-        }
+        Some(Err(error @ ProtocolError::OldMagic { .. })) => return Err(invalid(error.to_string())),
         Some(Err(error)) => return Err(Refusal::new(ErrorCode::CorruptMessage, error.to_string())),
-        None if batches.truncated() => {
-            return Err(Refusal::new(ErrorCode::CorruptMessage, "the record batch is cut off"));
-        }
+        None if batches.truncated() => return Err(invalid("the record batch is cut off")),
         None => return Err(invalid("there is no record batch")),
     };
     if !batches.remaining().is_empty() {

@@ -1,5 +1,7 @@
 //! AlterClientQuotas and DescribeClientQuotas.
 
+use std::net::IpAddr;
+
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::alter_client_quotas_request::EntryData as AlterEntry;
 use kanat_protocol::messages::alter_client_quotas_response::{EntityData as AlteredEntity, EntryData as AlteredEntry};
@@ -12,7 +14,7 @@ use kanat_protocol::messages::{
 use super::{Context, Handle, message, text};
 use crate::acl::operation;
 use crate::error::{Refusal, wire_code};
-use crate::quotas::{CLIENT_ID, Entity, IP, KEYS, USER};
+use crate::quotas::{CLIENT_ID, CONNECTION_RATE, Entity, IP, KEYS, Quota, USER};
 
 /// The component has exactly this name.
 const EXACT: i8 = 0;
@@ -42,13 +44,37 @@ fn alter_all(request: &AlterClientQuotasRequest, context: &Context) -> AlterClie
 }
 
 fn alter(entry: &AlterEntry, validate_only: bool, context: &Context) -> Result<(), Refusal> {
-    let invalid = |reason: String| Err(Refusal::new(ErrorCode::InvalidRequest, reason));
+    let entity = entity(entry)?;
+    let mut values = Vec::with_capacity(entry.ops.len());
+    for change in &entry.ops {
+        let key = change.key.as_str();
+        if !change.remove {
+            check_value(key, change.value)?;
+        }
+        check_key(key, &entity)?;
+        values.push((key.to_owned(), (!change.remove).then_some(change.value)));
+    }
+    if !validate_only {
+        context.cluster.quotas.alter(&entity, &values).map_err(|error| Refusal::storage(&error))?;
+    }
+    Ok(())
+}
+
+/// Whom an entry is about.
+fn entity(entry: &AlterEntry) -> Result<Entity, Refusal> {
     let mut entity = Entity::new();
     for part in &entry.entity {
         if ![USER, CLIENT_ID, IP].contains(&part.entity_type.as_str()) {
             return invalid(format!("Unhandled client quota entity type: {}", &*part.entity_type));
         }
         let name = part.entity_name.as_ref().map(ToString::to_string);
+        if name.as_ref().is_some_and(String::is_empty) {
+            return invalid(format!("Empty {} not supported", &*part.entity_type));
+        }
+        // Names of hosts are not resolved.
+        if let Some(name) = name.as_ref().filter(|name| &*part.entity_type == IP && name.parse::<IpAddr>().is_err()) {
+            return invalid(format!("{name} is not a valid IP or resolvable host."));
+        }
         if entity.insert(part.entity_type.to_string(), name).is_some() {
             return invalid(format!("Duplicate client quota entity type: {}", &*part.entity_type));
         }
@@ -56,20 +82,29 @@ fn alter(entry: &AlterEntry, validate_only: bool, context: &Context) -> Result<(
     if entity.is_empty() || entity.contains_key(IP) && entity.len() > 1 {
         return invalid("Invalid client quota entity".to_owned());
     }
-    let mut values = Vec::with_capacity(entry.ops.len());
-    for change in &entry.ops {
-        if !KEYS.contains(&change.key.as_str()) {
-            return invalid(format!("Invalid configuration key {}", &*change.key));
-        }
-        if !change.remove && (change.value.is_nan() || change.value <= 0.0) {
-            return invalid(format!("Quota {} must be greater than 0", &*change.key));
-        }
-        values.push((change.key.to_string(), (!change.remove).then_some(change.value)));
-    }
-    if !validate_only {
-        context.cluster.quotas.alter(&entity, &values).map_err(|error| Refusal::storage(&error))?;
+    Ok(entity)
+}
+
+fn check_key(key: &str, entity: &Entity) -> Result<(), Refusal> {
+    if !KEYS.contains(&key) || entity.contains_key(IP) != (key == CONNECTION_RATE) {
+        return invalid(format!("Invalid configuration key {key}"));
     }
     Ok(())
+}
+
+fn check_value(key: &str, value: f64) -> Result<(), Refusal> {
+    if value.is_nan() || value <= 0.0 {
+        return invalid(format!("Quota {key} must be greater than 0"));
+    }
+    let whole = [Quota::ProducerBytes.name(), Quota::ConsumerBytes.name(), CONNECTION_RATE];
+    if whole.contains(&key) && value.fract() != 0.0 {
+        return invalid(format!("{key} cannot be a fractional value"));
+    }
+    Ok(())
+}
+
+fn invalid<T>(reason: String) -> Result<T, Refusal> {
+    Err(Refusal::new(ErrorCode::InvalidRequest, reason))
 }
 
 impl Handle for DescribeClientQuotasRequest {

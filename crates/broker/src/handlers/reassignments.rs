@@ -20,6 +20,7 @@ use crate::error::{Refusal, wire_code};
 
 /// Election of the first replica; the other kind takes any replica that runs.
 const PREFERRED: i8 = 0;
+const UNCLEAN: i8 = 1;
 
 impl Handle for ElectLeadersRequest {
     async fn handle(self, context: &Context) -> ElectLeadersResponse {
@@ -32,6 +33,10 @@ fn elect(request: &ElectLeadersRequest, context: &Context) -> ElectLeadersRespon
     if checked.is_err() {
         return ElectLeadersResponse::default().with_error_code(wire_code(&checked));
     }
+    let kind: Result<(), Refusal> = match request.election_type {
+        PREFERRED | UNCLEAN => Ok(()),
+        other => Err(Refusal::new(ErrorCode::InvalidRequest, format!("election type {other} is unknown"))),
+    };
     let mut wanted = BTreeMap::<String, Vec<i32>>::new();
     match &request.topic_partitions {
         Some(topics) => {
@@ -49,7 +54,7 @@ fn elect(request: &ElectLeadersRequest, context: &Context) -> ElectLeadersRespon
     let all = request.topic_partitions.is_none();
     let results = wanted.into_iter().filter_map(|(topic, indexes)| {
         let elected = indexes.into_iter().map(|index| {
-            let elected = context.check_partition(&topic, index).and_then(|()| {
+            let elected = context.check_partition(&topic, index).and(kind.clone()).and_then(|()| {
                 let (known, partition) = context.cluster.partition(&topic, index)?;
                 context.cluster.elect_leader(&known, &partition, request.election_type == PREFERRED)
             });
@@ -69,7 +74,8 @@ fn elect(request: &ElectLeadersRequest, context: &Context) -> ElectLeadersRespon
         let result = ReplicaElectionResult::default().with_topic(TopicName(text(topic)));
         (!elected.is_empty()).then(|| result.with_partition_result(elected))
     });
-    ElectLeadersResponse::default().with_replica_election_results(results.collect())
+    let results = results.collect();
+    ElectLeadersResponse::default().with_error_code(wire_code(&kind)).with_replica_election_results(results)
 }
 
 impl Handle for AlterPartitionReassignmentsRequest {

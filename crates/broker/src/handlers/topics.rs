@@ -1,5 +1,6 @@
 //! CreateTopics, DeleteTopics and CreatePartitions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kanat_protocol::ErrorCode;
@@ -29,7 +30,8 @@ impl Handle for CreateTopicsRequest {
 
 fn create(request: CreateTopicsRequest, context: &Context) -> CreateTopicsResponse {
     let named_twice = |name: &TopicName| request.topics.iter().filter(|topic| topic.name == *name).count() > 1;
-    let topics = request.topics.iter().map(|topic| {
+    let mut answered = BTreeSet::new();
+    let topics = request.topics.iter().filter(|topic| answered.insert(topic.name.as_str())).map(|topic| {
         let created = context.check_topic(&topic.name).and_then(|()| {
             if named_twice(&topic.name) {
                 let reason = format!("topic {} is named twice", &*topic.name);
@@ -63,6 +65,10 @@ fn new_topic(topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
         .iter()
         .map(|assignment| (assignment.partition_index, assignment.broker_ids.iter().map(|node| node.0).collect()))
         .collect();
+    if !assignments.is_empty() && (topic.num_partitions, topic.replication_factor) != (-1, -1) {
+        let reason = "with assignments the partition count and the replication factor must be -1";
+        return Err(Refusal::new(ErrorCode::InvalidRequest, reason));
+    }
     assignments.sort_unstable();
     if !(0..).zip(&assignments).all(|(expected, (partition, _)): (i32, _)| expected == *partition) {
         let reason = "the assignments must name partitions 0, 1, ... once each";
@@ -134,6 +140,9 @@ fn delete(request: DeleteTopicsRequest, context: &Context) -> DeleteTopicsRespon
 fn find_topic(state: &DeleteTopicState, context: &Context) -> Result<Arc<Topic>, Refusal> {
     match &state.name {
         Some(name) => context.cluster.topic(name).ok_or_else(|| unknown_topic(name)),
+        None if state.topic_id.is_nil() => {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "there is neither a topic name nor a topic id"))
+        }
         None => {
             let unknown = || Refusal::new(ErrorCode::UnknownTopicId, "no topic has this id");
             context.cluster.topic_by_id(state.topic_id).ok_or_else(unknown)

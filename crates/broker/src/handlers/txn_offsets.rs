@@ -68,6 +68,10 @@ type NamedOffset = (String, i32, crate::group::CommittedOffset);
 fn store(request: &TxnOffsetCommitRequest, offsets: Vec<NamedOffset>, context: &Context) -> Result<(), ErrorCode> {
     context.authorize_transactional_id(&request.transactional_id)?;
     context.check_coordinator(&request.group_id)?;
+    // Kafka does not ask the group about partitions that do not exist.
+    if offsets.is_empty() {
+        return Ok(());
+    }
     let cluster = &context.cluster;
     cluster.coordinator.check_commit(&CommitRequest {
         group_id: &request.group_id,

@@ -1,6 +1,6 @@
 //! SaslHandshake, SaslAuthenticate, and the admin requests about SCRAM users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kanat_protocol::ErrorCode;
 use kanat_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
@@ -125,26 +125,41 @@ impl Handle for DescribeUserScramCredentialsRequest {
     async fn handle(self, context: &Context) -> DescribeUserScramCredentialsResponse {
         let checked = context.check_cluster(operation::DESCRIBE);
         let mut listed = context.cluster.scram.list();
-        let wanted: Vec<String> = match self.users.filter(|users| !users.is_empty()) {
-            Some(users) => users.iter().map(|user| user.name.to_string()).collect(),
+        let mut repeated = BTreeSet::new();
+        let wanted: BTreeSet<String> = match self.users.filter(|users| !users.is_empty()) {
+            Some(users) => {
+                let mut names = BTreeSet::new();
+                for user in users.iter().map(|user| user.name.to_string()) {
+                    if !names.insert(user.clone()) {
+                        repeated.insert(user);
+                    }
+                }
+                names
+            }
             None => listed.keys().cloned().collect(),
         };
         let describe = |user: String| {
             let result = DescribeUserScramCredentialsResult::default();
-            match listed.remove(&user) {
+            let found = match listed.remove(&user) {
+                _ if repeated.contains(&user) => {
+                    let reason = format!("user {user} is asked for more than once");
+                    Err(Refusal::new(ErrorCode::DuplicateResource, reason))
+                }
                 None => {
                     let reason = format!("user {user} has no SCRAM credentials");
-                    let missing: Result<(), _> = Err(Refusal::new(ErrorCode::ResourceNotFound, reason));
-                    result
-                        .with_user(text(user))
-                        .with_error_code(wire_code(&missing))
-                        .with_error_message(message(&missing))
+                    Err(Refusal::new(ErrorCode::ResourceNotFound, reason))
                 }
-                Some(credentials) => {
+                Some(credentials) => Ok(credentials),
+            };
+            let result =
+                result.with_user(text(user)).with_error_code(wire_code(&found)).with_error_message(message(&found));
+            match found {
+                Err(_) => result,
+                Ok(credentials) => {
                     let info = |(hash, iterations): (ScramHash, i32)| {
                         CredentialInfo::default().with_mechanism(hash as i8).with_iterations(iterations)
                     };
-                    result.with_user(text(user)).with_credential_infos(credentials.into_iter().map(info).collect())
+                    result.with_credential_infos(credentials.into_iter().map(info).collect())
                 }
             }
         };

@@ -37,7 +37,7 @@ fn update(feature: &str, level: i16, upgrade_type: i8) -> UpdateFeaturesRequest 
 
 /// Finalized level of a feature, and the epoch of all.
 async fn level(client: &mut Client, feature: &str) -> (Option<i16>, i64) {
-    let answer = client.call(4, &ApiVersionsRequest::default()).await;
+    let answer = client.call(4, &api_versions()).await;
     let found = answer.finalized_features.iter().find(|finalized| finalized.name.as_str() == feature);
     (found.map(|finalized| finalized.max_version_level), answer.finalized_features_epoch)
 }
@@ -268,7 +268,7 @@ async fn what_administrators_set_and_groups_agreed_on_survives() {
         .with_permission_type(3);
     let created = client.call(3, &CreateAclsRequest::default().with_creations(vec![acl])).await;
     assert_eq!(error(created.results[0].error_code), None);
-    set_quota(&mut client, "producer_byte_rate", 1_234.5).await;
+    set_quota(&mut client, "controller_mutation_rate", 1_234.5).await;
     assert_eq!(alter(&mut client, BROKER, "", &[("log.retention.ms", 0, "99000")]).await, None);
     assert_eq!(alter(&mut client, GROUP, "g", &[("consumer.session.timeout.ms", 0, "60000")]).await, None);
     assert_eq!(error(client.call(2, &update("transaction.version", 1, 2)).await.error_code), None);

@@ -150,7 +150,7 @@ async fn an_unknown_api_versions_version_is_answered_with_version_0() {
     let response: ApiVersionsResponse = frame::decode_body(ApiKey::ApiVersions, 0, body).unwrap();
     assert_eq!((correlation_id, error(response.error_code)), (5, Some(ErrorCode::UnsupportedVersion)));
     assert_eq!(response.api_keys[0].api_key, ApiKey::ApiVersions as i16);
-    assert!(client.call(4, &ApiVersionsRequest::default()).await.api_keys.len() > 20);
+    assert!(client.call(4, &api_versions()).await.api_keys.len() > 20);
 }
 
 #[tokio::test]

@@ -105,8 +105,8 @@ async fn bad_batches_are_refused_with_a_reason() {
     };
     for (topic, batch, code) in [
         ("t", flip(good.len() - 1), ErrorCode::CorruptMessage),
-        ("t", good.slice(..good.len() - 1), ErrorCode::CorruptMessage),
-        ("t", flip(16), ErrorCode::UnsupportedForMessageFormat),
+        ("t", good.slice(..good.len() - 1), ErrorCode::InvalidRecord),
+        ("t", flip(16), ErrorCode::CorruptMessage),
         ("t", two, ErrorCode::InvalidRecord),
         ("t", Bytes::new(), ErrorCode::InvalidRecord),
         ("t", batch_of(&[&long]), ErrorCode::MessageTooLarge),

@@ -330,14 +330,7 @@ async fn transactions_survive_a_restart() {
 async fn the_feature_levels_are_those_of_the_options() {
     for (level, finalized) in [(2, Some(2)), (0, None)] {
         let (_broker, mut client) = start_with(|options| options.with_transaction_version(level)).await;
-        let versions = client
-            .call(
-                4,
-                &ApiVersionsRequest::default()
-                    .with_client_software_name(text("t"))
-                    .with_client_software_version(text("1")),
-            )
-            .await;
+        let versions = client.call(4, &api_versions()).await;
         let found = versions.finalized_features.iter().find(|feature| &*feature.name == "transaction.version");
         assert_eq!(found.map(|feature| feature.max_version_level), finalized);
     }

@@ -15,6 +15,7 @@ mod interop;
 mod kill;
 mod numbered;
 mod produce;
+mod refusals;
 mod security;
 mod seen;
 mod socks;

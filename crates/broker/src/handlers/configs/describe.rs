@@ -15,6 +15,7 @@ use crate::cluster::unknown_topic;
 use crate::error::{Refusal, wire_code};
 use crate::group_config;
 use crate::handlers::{Context, Handle, message, text};
+use crate::topic::check_name;
 use crate::topic_config::{CONFIGS, ConfigDef, ConfigSource, ConfigType, TopicDefaults, effective};
 
 /// What is wanted beside the values.
@@ -55,6 +56,7 @@ fn describe_topic(
     context: &Context,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     context.check_topic(&resource.resource_name)?;
+    check_name(&resource.resource_name)?;
     let topic = context.cluster.topic(&resource.resource_name);
     let configs = topic.ok_or_else(|| unknown_topic(&resource.resource_name))?.configs();
     let defaults = context.cluster.topic_defaults();

@@ -149,6 +149,10 @@ pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
+pub(crate) fn api_versions() -> ApiVersionsRequest {
+    ApiVersionsRequest::default().with_client_software_name(text("t")).with_client_software_version(text("1"))
+}
+
 pub(crate) fn error(code: i16) -> Option<ErrorCode> {
     ErrorCode::from_code(code)
 }
