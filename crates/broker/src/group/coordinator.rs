@@ -382,6 +382,9 @@ impl Coordinator {
         group_id: &str,
         partitions: &[(String, i32)],
     ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
         let mut inner = self.inner.lock();
         let entry = inner.groups.get_mut(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
         let consumers = entry.group.protocol_type() == subscription::CONSUMER_PROTOCOL_TYPE;

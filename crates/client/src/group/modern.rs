@@ -241,6 +241,11 @@ impl Modern {
                 self.lose(error);
                 Reaction::Go
             }
+            // The group is gone, and with it what this member held. To one that joins it means a group of another kind.
+            Some(ErrorCode::GroupIdNotFound) if self.epoch > JOIN_EPOCH => {
+                self.lose(error);
+                Reaction::Go
+            }
             // The member before with this instance id is not gone yet.
             Some(ErrorCode::UnreleasedInstanceId) => {
                 self.repeat_everything();
@@ -366,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_fenced_member_joins_again_under_its_id_holding_nothing() {
-        for code in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId] {
+        for code in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId, ErrorCode::GroupIdNotFound] {
             let (mut machine, now) = member();
             machine.hold(target(&[0, 1]));
             let second = beat(&mut machine, now);

@@ -202,6 +202,8 @@ impl GroupConsumer {
         let _polling = Polling(&core);
         loop {
             let ready = core.ready.notified();
+            // Before the look at the events: the last of them may be put there in between.
+            let ended = core.has_ended();
             if let Some(error) = self.without_position.pop() {
                 return Err(error);
             }
@@ -215,7 +217,7 @@ impl GroupConsumer {
             if let Some(item) = self.consumer.try_next() {
                 return self.deliver(item);
             }
-            if core.has_ended() {
+            if ended {
                 return Err(Error::Closed { what: "group consumer" });
             }
             tokio::select! {
