@@ -125,7 +125,11 @@ async fn configs(admin: &Admin) {
     // What the controller changed reaches the broker, which answers this, a moment later.
     let described = loop {
         let described = admin.describe_configs(&resources, options).await.unwrap();
-        if find(&described, 2, "consumer.session.timeout.ms").source == ConfigSource::Group {
+        let source = |index, name| find(&described, index, name).source;
+        if source(0, "retention.ms") == ConfigSource::Topic
+            && find(&described, 1, "log.cleaner.threads").value.as_deref() == Some("2")
+            && source(2, "consumer.session.timeout.ms") == ConfigSource::Group
+        {
             break described;
         }
     };

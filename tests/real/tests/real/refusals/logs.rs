@@ -93,7 +93,6 @@ async fn produce(peer: &mut Peer) {
         ("produce: unknown topic", ABSENT, 0, plain()),
         ("produce: unknown partition", TOPIC, 9, plain()),
         ("produce: negative partition", TOPIC, -1, plain()),
-        ("produce: internal topic", "__consumer_offsets", 0, plain()),
         ("produce: too large", TOPIC, 0, Some(Written { value_bytes: 2_000, ..Written::default() }.batch())),
         ("produce: from the future", TOPIC, 0, Some(Written { age_ms: -DAY_MS, ..Written::default() }.batch())),
         ("produce: no key to compact by", COMPACTED, 0, Some(Written { key: None, ..Written::default() }.batch())),
